@@ -1,0 +1,1 @@
+"""The ``ecg-fairseq`` command: one module per verb, imported only when that verb is typed."""

@@ -1,0 +1,64 @@
+"""Entry point of ``ecg-fairseq VERB``.
+
+A verb is a module with ``add_arguments(parser)`` and ``run(arguments) -> int``. Modules are imported
+when their verb is typed, so ``doctor`` works where torch or fairseq are missing.
+"""
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from ecg_fairseq import __version__
+from ecg_fairseq.errors import EcgError
+
+# verb -> (module, one line of help)
+VERBS = {
+    "doctor": ("doctor", "versions, what is missing, and what to type"),
+    "user-dir": ("user_dir", "print the folder to give to fairseq's --user-dir"),
+    "simulate": ("simulate", "write a simulated cohort in PTB-XL's and ECG-QA's layout"),
+    "tokenizer": ("tokenizer", "train, import, export and use ECG-BPE tokenizers"),
+    "describe": ("describe", "list every field of a registered task, model or criterion"),
+    "recipe": ("recipe", "explain a preprocessing recipe, on a record if given"),
+    "inspect": ("inspect", "counts, splits and leakage check of a manifest"),
+    "export": ("export", "write a checkpoint in Hugging Face layout with a model card"),
+    "predict": ("predict", "answer a question about one recording"),
+    "score": ("score", "score fairseq-generate's answers, with floors and intervals"),
+    "plot": ("plot", "draw a recording on ECG paper"),
+}
+
+
+def build_parser(verb: str | None) -> argparse.ArgumentParser:
+    """Return the parser; only the module of ``verb`` is imported."""
+    parser = argparse.ArgumentParser(prog="ecg-fairseq", description="ECG language modelling.")
+    parser.add_argument("--version", action="version", version=f"ecg-fairseq {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, (module, summary) in VERBS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        subparser.add_argument("--debug", action="store_true", help="show tracebacks")
+        if name == verb:
+            importlib.import_module(f"ecg_fairseq.cli.{module}").add_arguments(subparser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return 0 on success, 1 on an explained failure, 2 on bad usage."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in argv if not word.startswith("-")), None)
+    arguments = build_parser(verb).parse_args(argv)
+    module = importlib.import_module(f"ecg_fairseq.cli.{VERBS[arguments.verb][0]}")
+    try:
+        return int(module.run(arguments) or 0)
+    except EcgError as error:
+        if arguments.debug:
+            traceback.print_exc()
+        print(f"ecg-fairseq {arguments.verb}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""Errors that users see: what was given, what was expected, what to do next.
+
+Every failure that a user can cause raises one of these; the console prints the message in one line.
+"""
+
+
+class EcgError(Exception):
+    """Base of all errors that are explained to the user instead of shown as a traceback."""
+
+
+class RecordError(EcgError):
+    """A recording cannot be read, or is not what a recipe needs."""
+
+
+class RecipeError(EcgError):
+    """A preprocessing recipe is unknown, contradictory, or does not match the data."""
+
+
+class ManifestError(EcgError):
+    """A manifest folder is missing, damaged, leaking, or does not match its partners."""
+
+
+class TokenizerError(EcgError):
+    """A tokenizer file or its input is invalid."""
+
+
+class CheckpointError(EcgError):
+    """A checkpoint is damaged, of another kind, or does not match tokenizer, recipe or split."""
+
+
+class MissingDependencyError(EcgError):
+    """An optional package is needed for what was asked."""

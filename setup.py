@@ -1,0 +1,55 @@
+"""Packaging of ecg_fairseq. See scripts/setup.sh for the order in which things must be installed."""
+
+from setuptools import find_namespace_packages, find_packages, setup
+
+CORE = [
+    "numpy>=1.26",
+    "scipy>=1.11",
+    "torch>=2.6",
+    "hydra-core==1.3.2",
+    "omegaconf==2.3.0",
+    "transformers>=5.0,<6",
+    "peft>=0.18",
+    "safetensors>=0.4",
+    "wfdb>=4.1.2",
+    "PyWavelets>=1.5",
+    "soundfile>=0.12",
+    "h5py>=3.10",
+    "pandas>=2.1",
+    "matplotlib>=3.8",
+    "tqdm>=4.66",
+]
+
+EXTRAS = {
+    # Install fairseq-fixed with --no-build-isolation --no-deps (scripts/setup.sh does): an isolated
+    # build fetches a second torch. Its own run-time needs are therefore listed here. Never name the
+    # distribution `fairseq`: it owns the same import package and does not run on Python 3.11.
+    "fairseq": [
+        "fairseq-fixed==0.12.3.1",
+        "bitarray",
+        "cffi",
+        "packaging",
+        "regex",
+        "sacrebleu",
+        "scikit-learn",
+    ],
+    "metrics": ["sacrebleu>=2.4", "rouge-score>=0.1.2", "nltk>=3.9", "scikit-learn>=1.4"],
+    "bertscore": ["bert-score>=0.3.13"],
+    "dev": ["pytest>=8", "hypothesis>=6.100", "psutil>=5.9", "ruff==0.17.5", "mypy==2.4.1"],
+}
+
+setup(
+    name="ecg-fairseq",
+    version="0.1.0",
+    description="ECG language modelling on fairseq: ECG-Byte, ECG-FM, HeartLLM and more",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["ecg_fairseq", "ecg_fairseq.*"])
+    + find_namespace_packages(include=["hydra_plugins.*"]),
+    package_data={"ecg_fairseq": ["config/*.yaml", "py.typed"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ecg-fairseq = ecg_fairseq.cli.main:main"]},
+)
