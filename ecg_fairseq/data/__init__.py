@@ -1,0 +1,1 @@
+"""fairseq datasets and collaters over manifests."""

@@ -1,0 +1,1 @@
+"""Plain torch networks, one folder a system. Nothing here knows fairseq."""

@@ -1,0 +1,148 @@
+"""Answers from a language model: free text with a KV cache, and scores of a closed set.
+
+Free text is Hugging Face's own ``generate`` on left-padded batches, greedy by default. The closed set
+(yes/no, the offered findings, ...) is scored in one forward pass: the candidates stand side by side
+behind one copy of the prompt, each seeing the prompt and itself only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
+from ecg_fairseq.networks.ecg_byte.prompt import IGNORED_LABEL, PackedSequence, pack
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How free text is generated.
+
+    Attributes:
+        max_new_tokens: longest answer, end token included.
+        do_sample: draw tokens instead of taking the likeliest one; the default is greedy whatever a
+            model's own generation settings say.
+        temperature: of sampling.
+        seed: of sampling; independent of the training seed.
+    """
+
+    max_new_tokens: int = 64
+    do_sample: bool = False
+    temperature: float = 1.0
+    seed: int = 0
+
+
+@dataclass
+class _AnswerLogits:
+    """Logits processor: only text can be generated; the likeliest token's log probability is kept.
+
+    Keeping one number a step instead of all scores saves B x A x V values of memory.
+    """
+
+    num_text_rows: int
+    best_log_probabilities: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores[:, self.num_text_rows :] = float("-inf")
+        self.best_log_probabilities.append(scores.amax(-1) - scores.logsumexp(-1))
+        return scores
+
+
+@torch.no_grad()
+def generate_answers(
+    model: EcgLanguageModel, input_ids: Tensor, attention_mask: Tensor, options: DecodingOptions
+) -> list[tuple[Tensor, Tensor]]:
+    """Generate one answer per prompt.
+
+    Args:
+        model: in evaluation mode.
+        input_ids: prompts (B, S), padded at the left end.
+        attention_mask: (B, S), 1 where a token counts.
+        options: decoding settings.
+
+    Returns:
+        For each prompt the answer's rows (A,) up to and with its end token, and per token the
+        natural log probability of the likeliest token (A,): under greedy decoding, its own.
+    """
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    vocabulary = model.vocabulary
+    settings = GenerationConfig(
+        max_new_tokens=options.max_new_tokens,
+        do_sample=options.do_sample,
+        temperature=options.temperature if options.do_sample else None,
+        top_k=0 if options.do_sample else None,
+        pad_token_id=vocabulary.pad_id,
+        eos_token_id=vocabulary.eos_id,
+        bos_token_id=vocabulary.bos_id,
+    )
+    logits = _AnswerLogits(vocabulary.num_text_rows)
+    if options.do_sample:
+        torch.manual_seed(options.seed)
+    sequences = model.llm.generate(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        generation_config=settings,
+        logits_processor=LogitsProcessorList([logits]),
+    )
+    answers = sequences[:, input_ids.shape[1] :]
+    scores = torch.stack(logits.best_log_probabilities, dim=1)
+    lengths = answer_lengths(answers, vocabulary.eos_id)
+    return [
+        (answer[:length], score[:length])
+        for answer, score, length in zip(answers, scores, lengths, strict=True)
+    ]
+
+
+def answer_lengths(answers: Tensor, eos_id: int) -> list[int]:
+    """Number of tokens (B,) up to and with the first end token, or all where none came."""
+    ended = (answers == eos_id).int()
+    first = torch.where(ended.any(1), ended.argmax(1) + 1, answers.shape[1])
+    return first.tolist()
+
+
+def pack_candidates(prompt: np.ndarray, candidates: Sequence[Sequence[int]]) -> PackedSequence:
+    """Lay candidates out behind one copy of a prompt.
+
+    The prompt's last token moves into each segment, so that every candidate's first token is
+    predicted inside its own segment.
+
+    Args:
+        prompt: rows (S,), prefix and question.
+        candidates: rows of each candidate, end token included.
+    """
+    last = [int(prompt[-1])]
+    return pack(prompt[:-1], [(last, candidate) for candidate in candidates])
+
+
+@torch.no_grad()
+def score_candidates(model: EcgLanguageModel, batch: dict[str, Tensor]) -> list[list[Tensor]]:
+    """Score the candidates of each row of a batch of :func:`pack_candidates`.
+
+    Args:
+        model: in evaluation mode.
+        batch: input_ids, position_ids, segment_ids, labels, each (B, S).
+
+    Returns:
+        For each row, for each candidate in order, the natural log probabilities of its tokens (A,).
+    """
+    logits = model(batch["input_ids"], batch["position_ids"], batch["segment_ids"])
+    labels = batch["labels"][:, 1:]
+    losses = cross_entropy(
+        logits[:, :-1].float().transpose(1, 2),
+        labels,
+        ignore_index=IGNORED_LABEL,
+        reduction="none",
+    )
+    segments = batch["segment_ids"][:, 1:]
+    rows = []
+    for row in range(len(labels)):
+        counted = labels[row] != IGNORED_LABEL
+        count = int(segments[row].max())
+        rows.append(
+            [-losses[row][counted & (segments[row] == number)] for number in range(1, count + 1)]
+        )
+    return rows

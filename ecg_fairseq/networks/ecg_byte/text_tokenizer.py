@@ -1,0 +1,148 @@
+"""The text side of the vocabulary: a hub tokenizer, or a small one trained on the corpus.
+
+Text is always encoded as plain text: a question that contains the letters of a special token stays
+words, so nobody can write an end-of-sequence or a made-up ECG into a question.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ecg_fairseq.errors import CheckpointError, EcgError
+
+_BOS, _EOS, _UNKNOWN = "<s>", "</s>", "<unk>"
+
+
+class TextTokenizer:
+    """Text to ids and back, without special tokens.
+
+    Args:
+        tokenizer: a transformers fast tokenizer.
+        source: the folder or hub name it came from, or ``"corpus"``.
+    """
+
+    def __init__(self, tokenizer: Any, source: str) -> None:
+        self.tokenizer = tokenizer
+        self.source = source
+
+    @property
+    def size(self) -> int:
+        """Number of ids, special and added tokens of the text tokenizer included."""
+        return len(self.tokenizer)
+
+    @property
+    def bos_id(self) -> int | None:
+        """Id that starts a sequence, or None where the family has none."""
+        return self.tokenizer.bos_token_id
+
+    @property
+    def eos_id(self) -> int:
+        """Id that ends an answer."""
+        return self.tokenizer.eos_token_id
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of ``text`` as plain text (never a special id)."""
+        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+
+    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text; each distinct text is tokenised once."""
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return []
+        ids = self.tokenizer(distinct, add_special_tokens=False, split_special_tokens=True)
+        table = dict(zip(distinct, ids["input_ids"], strict=True))
+        return [table[text] for text in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ``ids`` in one line, special tokens left out."""
+        text = self.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return " ".join(text.split())
+
+    def sha256(self) -> str:
+        """Hash of the vocabulary and merge rules."""
+        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+    def state(self) -> dict[str, str]:
+        """Return what a checkpoint must hold: a trained tokenizer whole, a named one by hash."""
+        state = {"source": self.source, "sha256": self.sha256()}
+        if self.source == "corpus":
+            state["json"] = self.tokenizer.backend_tokenizer.to_str()
+        return state
+
+
+def text_tokenizer_from_state(state: dict[str, str]) -> TextTokenizer:
+    """Rebuild the text tokenizer of a checkpoint.
+
+    Raises:
+        CheckpointError: the named tokenizer is not the one that was trained with.
+    """
+    if state["source"] == "corpus":
+        from tokenizers import Tokenizer
+
+        return _wrap(Tokenizer.from_str(state["json"]))
+    text_tokenizer = load_text_tokenizer(state["source"])
+    if text_tokenizer.sha256() != state["sha256"]:
+        raise CheckpointError(
+            f"the text tokenizer at {state['source']!r} is not the one of this checkpoint (hash "
+            f"{text_tokenizer.sha256()[:12]}, expected {state['sha256'][:12]}); use the same "
+            "revision of the model"
+        )
+    return text_tokenizer
+
+
+def load_text_tokenizer(name: str) -> TextTokenizer:
+    """Load a fast tokenizer from a local folder or the hub.
+
+    Raises:
+        EcgError: it cannot be found, or has no end-of-sequence token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as cause:
+        raise EcgError(
+            f"text tokenizer {name!r} cannot be loaded: it is neither a local folder with a "
+            "tokenizer nor a hub name that can be reached from here; give a local path, log in "
+            "to the hub for gated models, or use task.text_tokenizer=corpus"
+        ) from cause
+    if getattr(tokenizer, "backend_tokenizer", None) is None or tokenizer.eos_token_id is None:
+        raise EcgError(f"text tokenizer {name!r} must be a fast tokenizer with an end token")
+    return TextTokenizer(tokenizer, name)
+
+
+def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
+    """Train a byte-level BPE on the corpus's questions and answers.
+
+    Every text can be written in it (bytes are the alphabet). The result depends on the multiset of
+    texts only: they are counted and sorted first.
+
+    Args:
+        texts: questions and answers of the training split.
+        vocab_size: most ids it may have, three special ones included.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[_UNKNOWN, _BOS, _EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sorted(texts), trainer)
+    return _wrap(tokenizer)
+
+
+def _wrap(tokenizer: Any) -> TextTokenizer:
+    """Put a trained backend into transformers' interface."""
+    from transformers import PreTrainedTokenizerFast
+
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token=_UNKNOWN, bos_token=_BOS, eos_token=_EOS
+    )
+    return TextTokenizer(fast, "corpus")
