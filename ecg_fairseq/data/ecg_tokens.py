@@ -2,8 +2,8 @@
 
 Sizes are needed before training starts (length buckets), and greedy encoding is cheap but not free:
 so the token ids of all segments stand in one ragged array beside the manifest, named after the
-tokenizer's hash and the data's, and written atomically. Several processes may build it at once: they
-write the same bytes.
+tokenizer's hash and the data's, and written atomically. Several processes may build it at once:
+they write the same bytes.
 """
 
 import logging
@@ -48,13 +48,13 @@ def load_ecg_tokens(manifest: Manifest, tokenizer: EcgTokenizer) -> EcgTokens:
         ManifestError: the cache is damaged and cannot be rebuilt.
     """
     key = sha256_of_json([tokenizer.sha256(), manifest.meta["data_sha256"]])[:16]
-    folder = Path(manifest.folder) / "tokens"
+    folder = manifest.path / "tokens"
     ids_path, offsets_path = folder / f"{key}.ids.npy", folder / f"{key}.offsets.npy"
     if not (ids_path.exists() and offsets_path.exists()):
         _encode(manifest, tokenizer, ids_path, offsets_path)
     ids = np.load(ids_path, mmap_mode="r", allow_pickle=False)
     offsets = np.load(offsets_path, allow_pickle=False)
-    if len(offsets) != manifest.num_rows + 1 or offsets[-1] != len(ids):
+    if len(offsets) != len(manifest.store) + 1 or offsets[-1] != len(ids):
         raise ManifestError(f"token cache {ids_path} is damaged; delete {folder} and start again")
     return EcgTokens(ids, offsets)
 
@@ -65,9 +65,9 @@ def _encode(
     """Encode all segments and write both arrays, the offsets last."""
     parts: list[np.ndarray] = []
     lengths: list[int] = []
-    for start in range(0, manifest.num_rows, _SEGMENTS_PER_BATCH):
-        rows = range(start, min(start + _SEGMENTS_PER_BATCH, manifest.num_rows))
-        values = np.stack([manifest.row(row).reshape(-1) for row in rows])
+    for start in range(0, len(manifest.store), _SEGMENTS_PER_BATCH):
+        rows = range(start, min(start + _SEGMENTS_PER_BATCH, len(manifest.store)))
+        values = np.stack([manifest.store.read(row).reshape(-1) for row in rows])
         encoded = tokenizer.encode_signals(values)
         parts.append(np.concatenate(encoded))
         lengths += [len(ids) for ids in encoded]

@@ -1,8 +1,8 @@
 """Answers from a language model: free text with a KV cache, and scores of a closed set.
 
-Free text is Hugging Face's own ``generate`` on left-padded batches, greedy by default. The closed set
-(yes/no, the offered findings, ...) is scored in one forward pass: the candidates stand side by side
-behind one copy of the prompt, each seeing the prompt and itself only.
+Free text is Hugging Face's own ``generate`` on left-padded batches, greedy by default. The closed
+set (yes/no, the offered findings, ...) is scored in one forward pass: the candidates stand side by
+side behind one copy of the prompt, each seeing the prompt and itself only.
 """
 
 from collections.abc import Sequence

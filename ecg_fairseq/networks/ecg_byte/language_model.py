@@ -92,7 +92,7 @@ class EcgLanguageModel(nn.Module):
         return output.logits
 
     def _attention_mask(self, segment_ids: Tensor) -> Tensor:
-        """Return who may look at whom, (B, 1, S, S): the past, in the prefix or one's own segment."""
+        """Return who may look at whom (B, 1, S, S): the past in the prefix or the own segment."""
         length = segment_ids.shape[1]
         past = torch.ones(length, length, dtype=torch.bool, device=segment_ids.device).tril()
         keys, queries = segment_ids[:, None, :], segment_ids[:, :, None]
@@ -249,7 +249,7 @@ def _embedding_tables(llm: nn.Module) -> dict[str, Tensor]:
 def _add_adapters(
     llm: nn.Module, config: LanguageModelConfig, vocabulary: EcgVocabulary
 ) -> nn.Module:
-    """Freeze the base, add LoRA adapters and, unless published form is asked, trainable ECG rows."""
+    """Freeze the base; add LoRA adapters and, unless as published, trainable ECG rows."""
     from peft import LoraConfig, get_peft_model
 
     rows = list(range(vocabulary.num_text_rows, vocabulary.size))

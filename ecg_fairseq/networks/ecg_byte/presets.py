@@ -1,7 +1,7 @@
 """Named decoder shapes with random weights, so that training and tests need no hub.
 
-`tiny` is what learns in CPU minutes (quickstart-feasibility section 2). The `*_tiny` others exist to
-exercise each family's own positions, norms and heads. `llama_3_2_1b` is the published size.
+`tiny` is what learns in CPU minutes (quickstart-feasibility section 2). The `*_tiny` others exist
+to exercise each family's own positions, norms and heads. `llama_3_2_1b` is the published size.
 """
 
 from typing import TYPE_CHECKING, Any

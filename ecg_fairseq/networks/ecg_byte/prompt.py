@@ -4,10 +4,10 @@ One sequence is a shared prefix and one or more segments behind it::
 
     <bos> <sig_start> ECG <sig_end> [<sig_start> second ECG <sig_end>] | Q A <eos> | Q A <eos> ...
 
-A segment sees the prefix and itself, never another segment, and its positions go on from the prefix:
-so several questions packed behind one copy of the ECG give the numbers of separate sequences. The
-question and the answer are never cut; an ECG that does not fit is cut at its end, as published, and
-only where the caller allows it.
+A segment sees the prefix and itself, never another segment, and its positions go on from the
+prefix: so several questions packed behind one copy of the ECG give the numbers of separate
+sequences. The question and the answer are never cut; an ECG that does not fit is cut at its end, as
+published, and only where the caller allows it.
 """
 
 from collections.abc import Sequence

@@ -19,11 +19,14 @@ class TextTokenizer:
     Args:
         tokenizer: a transformers fast tokenizer.
         source: the folder or hub name it came from, or ``"corpus"``.
+        num_rows: embedding rows of the language model that belongs to it; some families pad their
+            table beyond the tokenizer's size.
     """
 
-    def __init__(self, tokenizer: Any, source: str) -> None:
+    def __init__(self, tokenizer: Any, source: str, num_rows: int = 0) -> None:
         self.tokenizer = tokenizer
         self.source = source
+        self.num_rows = max(num_rows, self.size)
 
     @property
     def size(self) -> int:
@@ -110,7 +113,17 @@ def load_text_tokenizer(name: str) -> TextTokenizer:
         ) from cause
     if getattr(tokenizer, "backend_tokenizer", None) is None or tokenizer.eos_token_id is None:
         raise EcgError(f"text tokenizer {name!r} must be a fast tokenizer with an end token")
-    return TextTokenizer(tokenizer, name)
+    return TextTokenizer(tokenizer, name, _rows_of_model(name))
+
+
+def _rows_of_model(name: str) -> int:
+    """Embedding rows of the model beside a tokenizer; 0 where there is only a tokenizer."""
+    from transformers import AutoConfig
+
+    try:
+        return int(AutoConfig.from_pretrained(name, trust_remote_code=False).vocab_size)
+    except (OSError, ValueError):
+        return 0
 
 
 def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:

@@ -1,8 +1,9 @@
 """One id space for text and ECG tokens (fact sheet ecg-byte.md 3.2).
 
 The text rows of the language model come first and keep their ids. Behind them, in stable order: one
-row ``signal_<k>`` for every ECG-BPE id k that the encoder can emit, ascending (published models also
-held 230 rows that never occur, in random order), then ``<sig_start>``, ``<sig_end>``, ``<pad>``.
+row ``signal_<k>`` for every ECG-BPE id k that the encoder can emit, ascending (published models
+also held 230 rows that never occur, in random order), then ``<sig_start>``, ``<sig_end>``,
+``<pad>``.
 """
 
 import hashlib
@@ -88,5 +89,12 @@ class EcgVocabulary:
 
     def fingerprint(self, text_sha256: str, ecg_sha256: str) -> bytes:
         """Return 32 bytes that identify this id space and both tokenizers behind it."""
-        parts = (self.num_text_rows, self.ecg_ids, self.bos_id, self.eos_id, text_sha256, ecg_sha256)
+        parts = (
+            self.num_text_rows,
+            self.ecg_ids,
+            self.bos_id,
+            self.eos_id,
+            text_sha256,
+            ecg_sha256,
+        )
         return hashlib.sha256(repr(parts).encode()).digest()

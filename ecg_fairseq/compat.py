@@ -1,0 +1,45 @@
+"""The only place that knows quirks of fairseq, torch and hydra (fact sheet fairseq-modern.md)."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from ecg_fairseq.errors import EcgError
+
+AUTOCAST = ("none", "bf16", "fp16")
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@contextlib.contextmanager
+def autocast(name: str, device: torch.device) -> Iterator[None]:
+    """Run the block under our own mixed precision.
+
+    fairseq's bf16 and fp16 switches cast the whole model (rotary tables too) and do not resume
+    exactly; its amp knows fp16 only (fact sheet section 8). Here weights stay fp32.
+
+    Args:
+        name: ``none``, ``bf16`` or ``fp16``.
+        device: where the model is.
+
+    Raises:
+        EcgError: the name is unknown.
+    """
+    if name == "none":
+        yield
+        return
+    if name not in _DTYPES:
+        raise EcgError(f"task.autocast={name!r} is not one of {', '.join(AUTOCAST)}")
+    with torch.autocast(device.type, dtype=_DTYPES[name]):
+        yield
+
+
+def full_precision_is_kept(common: Any) -> None:
+    """Refuse fairseq's own half precision, which our models cannot resume from exactly."""
+    for name in ("fp16", "bf16", "amp", "memory_efficient_fp16", "memory_efficient_bf16"):
+        if getattr(common, name, False):
+            raise EcgError(
+                f"common.{name}=true casts rotary tables and does not resume exactly; leave it "
+                "false and set task.autocast=bf16 (or fp16)"
+            )

@@ -1,0 +1,1 @@
+"""fairseq models: thin adapters round ecg_fairseq.networks. fairseq's scan imports each file."""

@@ -1,0 +1,35 @@
+"""Reads fairseq checkpoints without fairseq and without executing anything in them."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ecg_fairseq.errors import CheckpointError
+
+
+def read_checkpoint_file(path: Path | str) -> dict[str, Any]:
+    """Load a checkpoint on the CPU.
+
+    Raises:
+        CheckpointError: it is missing, truncated, not a checkpoint, or holds pickled objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint not found: {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as cause:
+        raise CheckpointError(
+            f"checkpoint {path} holds pickled objects or is damaged, and is not loaded: files from "
+            f"elsewhere could run code ({str(cause).splitlines()[0]})"
+        ) from cause
+    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as cause:
+        raise CheckpointError(
+            f"checkpoint {path} is truncated or not a torch file: {str(cause).splitlines()[0]}"
+        ) from cause
+    if not isinstance(state, dict) or "model" not in state:
+        raise CheckpointError(f"{path} is not a fairseq checkpoint: it has no 'model' entry")
+    return state

@@ -1,0 +1,389 @@
+"""fairseq task ``ecg_qa``: answer questions about ECGs with a language model over ECG tokens.
+
+Training packs questions behind their ECG; ``fairseq-generate`` answers them and scores their closed
+sets. Tokenizers, recipe and split travel in the checkpoint and are checked against the manifest.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from fairseq.dataclass import FairseqDataclass
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import II, MISSING
+
+from ecg_fairseq.compat import AUTOCAST, autocast
+from ecg_fairseq.data.answer_generator import AnswerGenerator, TextDictionary
+from ecg_fairseq.data.ecg_tokens import load_ecg_tokens
+from ecg_fairseq.data.question_dataset import (
+    AnswerQuestions,
+    EncodedQuestion,
+    TrainingQuestions,
+    pack_by_ecg,
+    shown_rows,
+)
+from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
+from ecg_fairseq.evaluation.blind import blind_partners
+from ecg_fairseq.networks.ecg_byte.answering import DecodingOptions
+from ecg_fairseq.networks.ecg_byte.candidates import candidate_answers
+from ecg_fairseq.networks.ecg_byte.text_tokenizer import (
+    TextTokenizer,
+    load_text_tokenizer,
+    text_tokenizer_from_state,
+    train_text_tokenizer,
+)
+from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
+from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.question import Question
+from ecg_fairseq.tokenizer import EcgTokenizer
+
+logger = logging.getLogger(__name__)
+# fairseq prints this many hypotheses of a question: the answer and its whole closed set.
+_HYPOTHESES_PRINTED = 1000
+
+
+@dataclass
+class EcgQaConfig(FairseqDataclass):
+    """Settings of the task."""
+
+    data: str = field(default=MISSING, metadata={"help": "manifest folder"})
+    tokenizer: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "ECG tokenizer file (default: the one named in the manifest's meta.json)"
+        },
+    )
+    text_tokenizer: str = field(
+        default="corpus",
+        metadata={
+            "help": "corpus: trained on the training questions; else a local folder or hub name, "
+            "the same as model.llm"
+        },
+    )
+    text_vocab_size: int = field(
+        default=1024, metadata={"help": "most ids of a corpus text tokenizer"}
+    )
+    max_sequence: int = field(
+        default=1024, metadata={"help": "longest sequence in tokens, ECG and text together"}
+    )
+    pairs_per_ecg: int = field(
+        default=1, metadata={"help": "questions packed behind one copy of their ECG in training"}
+    )
+    autocast: str = field(
+        default="none", metadata={"help": f"mixed precision: {', '.join(AUTOCAST)}"}
+    )
+    closed_set: bool = field(
+        default=True,
+        metadata={"help": "fairseq-generate also scores the closed set of each question"},
+    )
+    blind: bool = field(
+        default=False,
+        metadata={"help": "fairseq-generate shows another patient's ECG of the same template"},
+    )
+    external_test: bool = field(
+        default=False,
+        metadata={
+            "help": "the manifest is another dataset than the one trained on, so its split may "
+            "differ; patients cannot be checked against the training set then"
+        },
+    )
+    max_new_tokens: int = field(default=64, metadata={"help": "longest answer in text tokens"})
+    seed: int = II("common.seed")
+
+
+@register_task("ecg_qa", dataclass=EcgQaConfig)
+class EcgQaTask(FairseqTask):
+    """Questions about ECGs."""
+
+    def __init__(self, cfg: EcgQaConfig) -> None:
+        super().__init__(cfg)
+        if cfg.autocast not in AUTOCAST:
+            raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
+        self.manifest = Manifest.load(Path(cfg.data).resolve())
+        self.ecg_tokenizer = _ecg_tokenizer(self.manifest, cfg.tokenizer)
+        check_tokenizer_matches(self.ecg_tokenizer, self.manifest, cfg.external_test)
+        self.max_sequence = cfg.max_sequence
+        self._text_tokenizer: Optional[TextTokenizer] = None
+        self._vocabulary: Optional[EcgVocabulary] = None
+
+    @property
+    def text_tokenizer(self) -> TextTokenizer:
+        """The checkpoint's, once one is loaded; else the one that the settings name."""
+        if self._text_tokenizer is None:
+            if self.cfg.text_tokenizer == "corpus":
+                self._text_tokenizer = _train_on_corpus(self.manifest, self.cfg.text_vocab_size)
+            else:
+                self._text_tokenizer = load_text_tokenizer(self.cfg.text_tokenizer)
+        return self._text_tokenizer
+
+    @property
+    def vocabulary(self) -> EcgVocabulary:
+        """Text rows first, then one row per ECG token, then the special ones."""
+        if self._vocabulary is None:
+            text = self.text_tokenizer
+            ecg_ids = tuple(int(k) for k in self.ecg_tokenizer.emitted_ids())
+            self._vocabulary = EcgVocabulary(text.num_rows, ecg_ids, text.bos_id, text.eos_id)
+        return self._vocabulary
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Identifies both tokenizers; stored with the weights."""
+        return self.vocabulary.fingerprint(
+            self.text_tokenizer.sha256(), self.ecg_tokenizer.sha256()
+        )
+
+    @property
+    def source_dictionary(self) -> TextDictionary:
+        """Prints questions."""
+        return TextDictionary(self.text_tokenizer, self.vocabulary)
+
+    @property
+    def target_dictionary(self) -> TextDictionary:
+        """Prints answers."""
+        return TextDictionary(self.text_tokenizer, self.vocabulary)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold besides weights, in plain types."""
+        return {
+            "text_tokenizer": self.text_tokenizer.state(),
+            "ecg_tokenizer": json.dumps(self.ecg_tokenizer.to_dict()),
+            "ecg_tokenizer_sha256": self.ecg_tokenizer.sha256(),
+            "recipe": json.dumps(self.manifest.meta["recipe"]),
+            "split_hash": self.manifest.split_hash,
+            "max_sequence": self.max_sequence,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Adopt a checkpoint's text tokenizer after checking that everything else matches.
+
+        Raises:
+            CheckpointError: tokenizer, recipe or split differ from the manifest's.
+        """
+        check_checkpoint_matches(
+            state_dict, self.manifest, self.ecg_tokenizer, self.cfg.external_test
+        )
+        self._text_tokenizer = text_tokenizer_from_state(state_dict["text_tokenizer"])
+        self._vocabulary = None
+        self.max_sequence = max(self.max_sequence, int(state_dict["max_sequence"]))
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Build the model and refuse sequences that it cannot place."""
+        model = super().build_model(cfg, from_checkpoint)
+        if self.max_sequence > model.max_positions():
+            raise EcgError(
+                f"task.max_sequence={self.max_sequence} is longer than the model's "
+                f"{model.max_positions()} positions; lower it or choose another model.llm"
+            )
+        return model
+
+    def load_dataset(
+        self,
+        split: str,
+        combine: bool = False,
+        task_cfg: Optional[FairseqDataclass] = None,
+        **kwargs: Any,
+    ) -> None:
+        """Load a split: for teacher forcing in training and validation, for answering otherwise.
+
+        fairseq's trainer and fairseq-validate name the epoch; fairseq-generate does not.
+        """
+        questions = self.manifest.questions(split)
+        if not questions:
+            raise ManifestError(
+                f"{self.manifest.path}/{split}.jsonl holds no questions; make them with "
+                "manifests/ecg_qa.py, or --questions from-labels of manifests/ptb_xl.py"
+            )
+        tokens = load_ecg_tokens(self.manifest, self.ecg_tokenizer)
+        arguments = (tokens, self.vocabulary, self.max_sequence)
+        if "epoch" in kwargs:
+            items = self._training_items(questions)
+            allow_cut = split.startswith("train")
+            self.datasets[split] = TrainingQuestions(items, *arguments, allow_cut, self.cfg.seed)
+        else:
+            indices, encoded = self._answering_items(questions)
+            items = [[question] for question in encoded]
+            self.datasets[split] = AnswerQuestions(indices, items, *arguments, False, self.cfg.seed)
+        logger.info(
+            f"{split}: {len(questions):,} questions in {len(self.datasets[split]):,} sequences"
+        )
+
+    def _training_items(self, questions: Sequence[Question]) -> list[list[EncodedQuestion]]:
+        """Encode questions, one copy per window of their recording, and pack them."""
+        encoded = [
+            EncodedQuestion(question, rows, question_ids, answer_ids)
+            for question, question_ids, answer_ids in self._encode(questions)
+            for rows in shown_rows(self.manifest, question)
+        ]
+        return pack_by_ecg(encoded, self.cfg.pairs_per_ecg, self.max_sequence // 2, self.cfg.seed)
+
+    def _answering_items(
+        self, questions: Sequence[Question]
+    ) -> tuple[list[int], list[EncodedQuestion]]:
+        """Encode questions with their closed sets; a recording is judged by its first window."""
+        shown: list[Optional[int]] = list(range(len(questions)))
+        if self.cfg.blind:
+            shown = blind_partners(questions)
+            dropped = sum(partner is None for partner in shown)
+            logger.info(f"blind: every question gets another patient's ECG; {dropped} have none")
+        indices, encoded = [], []
+        for index, (question, question_ids, answer_ids) in enumerate(self._encode(questions)):
+            partner = shown[index]
+            if partner is None:
+                continue
+            rows = shown_rows(self.manifest, questions[partner])[0]
+            candidates = self._encode_answers(candidate_answers(question))
+            indices.append(index)
+            encoded.append(EncodedQuestion(question, rows, question_ids, answer_ids, candidates))
+        return indices, encoded
+
+    def _encode(self, questions: Sequence[Question]) -> list[tuple[Question, list[int], list[int]]]:
+        """Return each question with the ids of its text and of its answer with end token."""
+        texts = self.text_tokenizer.encode_many([q.question for q in questions])
+        answers = self._encode_answers([q.answer_text for q in questions])
+        return [
+            (question, list(text), list(answer))
+            for question, text, answer in zip(questions, texts, answers, strict=True)
+        ]
+
+    def _encode_answers(self, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """Return ids of answers, end token included."""
+        eos = self.text_tokenizer.eos_id
+        return tuple((*ids, eos) for ids in self.text_tokenizer.encode_many(answers))
+
+    def train_step(
+        self,
+        sample: Any,
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        update_num: int,
+        ignore_grad: bool = False,
+    ) -> tuple[Any, int, dict[str, Any]]:
+        """Run one forward and backward pass under this task's autocast."""
+        model.train()
+        model.set_num_updates(update_num)
+        with autocast(self.cfg.autocast, sample["labels"].device):
+            loss, sample_size, log = criterion(model, sample)
+        if ignore_grad:
+            loss *= 0
+        optimizer.backward(loss)
+        return loss, sample_size, log
+
+    def valid_step(
+        self, sample: Any, model: Any, criterion: Any
+    ) -> tuple[Any, int, dict[str, Any]]:
+        """Run the criterion without gradients under this task's autocast."""
+        model.eval()
+        with torch.no_grad(), autocast(self.cfg.autocast, sample["labels"].device):
+            return criterion(model, sample)
+
+    def build_generator(
+        self, models: Sequence[Any], args: Any, *arguments: Any, **options: Any
+    ) -> AnswerGenerator:
+        """Return the answer generator: greedy unless ``--sampling`` is given."""
+        args.nbest = max(args.nbest, _HYPOTHESES_PRINTED)
+        decoding = DecodingOptions(
+            max_new_tokens=self.cfg.max_new_tokens,
+            do_sample=bool(args.sampling),
+            temperature=float(args.temperature),
+            seed=int(self.cfg.seed),
+        )
+        return AnswerGenerator(decoding, self.cfg.closed_set)
+
+    def inference_step(
+        self,
+        generator: AnswerGenerator,
+        models: Sequence[Any],
+        sample: Any,
+        prefix_tokens: Any = None,
+        constraints: Any = None,
+    ) -> list[list[dict[str, Any]]]:
+        """Answer a batch of prompts with the first model."""
+        with autocast(self.cfg.autocast, sample["net_input"]["src_tokens"].device):
+            return generator.generate(models[0], sample)
+
+    def max_positions(self) -> int:
+        """Longest sequence S."""
+        return self.max_sequence
+
+
+def check_checkpoint_matches(
+    state: dict[str, Any], manifest: Manifest, ecg_tokenizer: EcgTokenizer, external_test: bool
+) -> None:
+    """Refuse to evaluate a checkpoint on data prepared in another way or split in another way.
+
+    Raises:
+        CheckpointError: names both sides.
+    """
+    if state["ecg_tokenizer_sha256"] != ecg_tokenizer.sha256():
+        raise CheckpointError(
+            f"the checkpoint was trained with ECG tokenizer {state['ecg_tokenizer_sha256'][:12]}, "
+            f"the manifest's is {ecg_tokenizer.sha256()[:12]}; register the tokenizer it was "
+            "trained with (task.tokenizer) or use its own manifest"
+        )
+    trained, given = json.loads(state["recipe"]), manifest.meta["recipe"]
+    if trained["hash"] != given["hash"]:
+        raise CheckpointError(
+            f"the checkpoint was trained on recipe {trained['name']} ({trained['hash'][:12]}), the "
+            f"manifest was made with {given['name']} ({given['hash'][:12]}); make the manifest "
+            f"anew with --recipe {trained['name']}"
+        )
+    if state["split_hash"] != manifest.split_hash and not external_test:
+        raise CheckpointError(
+            f"the checkpoint was trained on split {state['split_hash'][:12]}, the manifest has "
+            f"split {manifest.split_hash[:12]}: a patient to be tested on may have been trained "
+            "on. Use the manifest it was trained with, or task.external_test=true for another "
+            "dataset whose patients are different people"
+        )
+
+
+def check_tokenizer_matches(
+    tokenizer: EcgTokenizer, manifest: Manifest, external_test: bool
+) -> None:
+    """Refuse a tokenizer that was made for another recipe or on another split.
+
+    Raises:
+        ManifestError: names both sides.
+    """
+    recipe = manifest.meta["recipe"]
+    if tokenizer.recipe is not None and tokenizer.recipe["hash"] != recipe["hash"]:
+        raise ManifestError(
+            f"the tokenizer was made for recipe {tokenizer.recipe['name']} "
+            f"({tokenizer.recipe['hash'][:12]}), the manifest has {recipe['name']} "
+            f"({recipe['hash'][:12]}); train a tokenizer on this manifest"
+        )
+    if tokenizer.split_hash not in (None, manifest.split_hash) and not external_test:
+        raise ManifestError(
+            f"the tokenizer was trained on split {str(tokenizer.split_hash)[:12]}, the manifest "
+            f"has split {manifest.split_hash[:12]}: it may have seen patients to be tested on. "
+            "Train a tokenizer on this manifest, or set task.external_test=true for another "
+            "dataset whose patients are different people"
+        )
+
+
+def _ecg_tokenizer(manifest: Manifest, path: Optional[str]) -> EcgTokenizer:
+    """Load the tokenizer named in the settings or the manifest, and check what it was made for."""
+    entry = manifest.meta.get("tokenizer")
+    if path is None and not entry:
+        raise ManifestError(
+            f"{manifest.path} has no tokenizer yet: run `ecg-fairseq tokenizer train --input "
+            f"{manifest.path} --num-merges N --out tokenizer.json`, or set task.tokenizer"
+        )
+    tokenizer = EcgTokenizer.load(path or manifest.path / entry["path"])
+    if path is None and tokenizer.sha256() != entry["sha256"]:
+        raise ManifestError(
+            f"{manifest.path / entry['path']} is not the tokenizer that meta.json names (hash "
+            f"{tokenizer.sha256()[:12]}, expected {entry['sha256'][:12]}); train it again"
+        )
+    return tokenizer
+
+
+def _train_on_corpus(manifest: Manifest, vocab_size: int) -> TextTokenizer:
+    """Train the text tokenizer on the training split's questions and answers."""
+    questions = manifest.questions("train")
+    texts = [text for q in questions for text in (q.question, q.answer_text, *(q.options or []))]
+    return train_text_tokenizer(texts, vocab_size)
