@@ -43,3 +43,12 @@ def full_precision_is_kept(common: Any) -> None:
                 f"common.{name}=true casts rotary tables and does not resume exactly; leave it "
                 "false and set task.autocast=bf16 (or fp16)"
             )
+
+
+def register() -> None:
+    """Register our tasks, models and criterions in a process that has imported the package already.
+
+    fairseq does this itself when it is the first to import the user directory.
+    """
+    import ecg_fairseq.models.ecg_llm
+    import ecg_fairseq.tasks.ecg_qa

@@ -58,11 +58,13 @@ class AnswerGenerator:
     Args:
         decoding: how free text is generated.
         closed_set: whether candidates are scored.
+        eos_id: row that ends an answer; fairseq leaves it out of what it prints.
     """
 
-    def __init__(self, decoding: DecodingOptions, closed_set: bool) -> None:
+    def __init__(self, decoding: DecodingOptions, closed_set: bool, eos_id: int) -> None:
         self.decoding = decoding
         self.closed_set = closed_set
+        self.symbols_to_strip_from_output = {eos_id}
 
     @torch.no_grad()
     def generate(self, model: Any, sample: dict[str, Any]) -> list[list[Hypothesis]]:

@@ -292,7 +292,7 @@ class EcgQaTask(FairseqTask):
             temperature=float(args.temperature),
             seed=int(self.cfg.seed),
         )
-        return AnswerGenerator(decoding, self.cfg.closed_set)
+        return AnswerGenerator(decoding, self.cfg.closed_set, self.vocabulary.eos_id)
 
     def inference_step(
         self,

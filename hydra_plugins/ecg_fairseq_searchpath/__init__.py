@@ -28,5 +28,9 @@ class EcgFairseqSearchPath(SearchPathPlugin):
     """Appends ``ecg_fairseq.config``."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add our folder behind the program's own."""
-        search_path.append(provider="ecg_fairseq", path="pkg://ecg_fairseq.config")
+        """Add our folder behind the program's own.
+
+        As a file path: ``pkg://`` would import the package, and fairseq registers the tasks and
+        models of a user directory only if it is the first to import it.
+        """
+        search_path.append(provider="ecg_fairseq", path=f"file://{_package_dir()}/config")

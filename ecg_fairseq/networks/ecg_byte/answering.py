@@ -130,6 +130,8 @@ def score_candidates(model: EcgLanguageModel, batch: dict[str, Tensor]) -> list[
         For each row, for each candidate in order, the natural log probabilities of its tokens (A,).
     """
     logits = model(batch["input_ids"], batch["position_ids"], batch["segment_ids"])
+    # Answers are text: the same rows compete here as in generate_answers.
+    logits = logits[..., : model.vocabulary.num_text_rows]
     labels = batch["labels"][:, 1:]
     losses = cross_entropy(
         logits[:, :-1].float().transpose(1, 2),
