@@ -1,4 +1,6 @@
-"""Packaging of ecg_fairseq. See scripts/setup.sh for the order in which things must be installed."""
+"""Packaging of ecg_fairseq; scripts/setup.sh knows the order in which things are installed."""
+
+from pathlib import Path
 
 from setuptools import find_namespace_packages, find_packages, setup
 
@@ -20,19 +22,15 @@ CORE = [
     "tqdm>=4.66",
 ]
 
+# What fairseq-fixed needs at run time and CORE does not name. It is listed here because
+# scripts/setup.sh installs fairseq-fixed with --no-deps (its own list adds an unused torchaudio)
+# and --no-build-isolation (an isolated build fetches a second torch). Never name the distribution
+# `fairseq`: it owns the same import package and does not run on Python 3.11.
+FAIRSEQ_NEEDS = ["bitarray", "cffi", "packaging", "regex", "sacrebleu", "scikit-learn"]
+
 EXTRAS = {
-    # Install fairseq-fixed with --no-build-isolation --no-deps (scripts/setup.sh does): an isolated
-    # build fetches a second torch. Its own run-time needs are therefore listed here. Never name the
-    # distribution `fairseq`: it owns the same import package and does not run on Python 3.11.
-    "fairseq": [
-        "fairseq-fixed==0.12.3.1",
-        "bitarray",
-        "cffi",
-        "packaging",
-        "regex",
-        "sacrebleu",
-        "scikit-learn",
-    ],
+    "fairseq": ["fairseq-fixed==0.12.3.1", *FAIRSEQ_NEEDS],
+    "fairseq-needs": FAIRSEQ_NEEDS,
     "metrics": ["sacrebleu>=2.4", "rouge-score>=0.1.2", "nltk>=3.9", "scikit-learn>=1.4"],
     "bertscore": ["bert-score>=0.3.13"],
     "dev": ["pytest>=8", "hypothesis>=6.100", "psutil>=5.9", "ruff==0.17.5", "mypy==2.4.1"],
@@ -42,13 +40,13 @@ setup(
     name="ecg-fairseq",
     version="0.1.0",
     description="ECG language modelling on fairseq: ECG-Byte, ECG-FM, HeartLLM and more",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["ecg_fairseq", "ecg_fairseq.*"])
     + find_namespace_packages(include=["hydra_plugins.*"]),
-    package_data={"ecg_fairseq": ["config/*.yaml", "py.typed"]},
+    package_data={"ecg_fairseq": ["config/*.yaml", "config/*/*.yaml", "py.typed"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ecg-fairseq = ecg_fairseq.cli.main:main"]},

@@ -30,3 +30,7 @@ class CheckpointError(EcgError):
 
 class MissingDependencyError(EcgError):
     """An optional package is needed for what was asked."""
+
+
+class ScoreError(EcgError):
+    """Answers cannot be scored: a log is damaged, incomplete, or of another manifest."""

@@ -40,10 +40,8 @@ def track(
 
 def _json_lines(items: Iterable[Item], total: int | None, label: str) -> Iterator[Item]:
     start = last = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, 1):
         yield item
-        done += 1
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES:
             last = now

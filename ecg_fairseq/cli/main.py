@@ -1,7 +1,7 @@
 """Entry point of ``ecg-fairseq VERB``.
 
-A verb is a module with ``add_arguments(parser)`` and ``run(arguments) -> int``. Modules are imported
-when their verb is typed, so ``doctor`` works where torch or fairseq are missing.
+A verb is a module with ``add_arguments(parser)`` and ``run(arguments) -> int``. Modules are
+imported when their verb is typed, so ``doctor`` works where torch or fairseq are missing.
 """
 
 import argparse

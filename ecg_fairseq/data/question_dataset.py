@@ -138,6 +138,21 @@ class QuestionDataset(FairseqDataset):
         ties = np.random.default_rng(self.seed).permutation(len(self))
         return np.lexsort((ties, self.sizes))
 
+    def batch_by_size(
+        self,
+        indices: np.ndarray,
+        max_tokens: int | None = None,
+        max_sentences: int | None = None,
+        required_batch_size_multiple: int = 1,
+    ) -> list[np.ndarray]:
+        """Cut ordered indices into batches that hold every index.
+
+        fairseq's own default, ``required_batch_size_multiple=8``, drops the last sequences where
+        they do not fill a multiple of 8 (seen with fairseq-fixed 0.12.3.1: 5 sequences, no batch),
+        so that setting is not followed.
+        """
+        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
+
     @property
     def supports_prefetch(self) -> bool:
         """Nothing is fetched in advance: the tokens are memory-mapped."""

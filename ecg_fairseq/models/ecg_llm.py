@@ -75,6 +75,6 @@ class EcgLlm(BaseFairseqModel):
 
 def language_model_config(cfg: Any) -> LanguageModelConfig:
     """Return the plain dataclass of a fairseq (or checkpoint) model config."""
-    values = {field.name: cfg[field.name] for field in fields(LanguageModelConfig)}
+    values = {field.name: getattr(cfg, field.name) for field in fields(LanguageModelConfig)}
     values["lora_targets"] = list(values["lora_targets"])
     return LanguageModelConfig(**values)

@@ -76,9 +76,9 @@ class EcgQaConfig(FairseqDataclass):
     autocast: str = field(
         default="none", metadata={"help": f"mixed precision: {', '.join(AUTOCAST)}"}
     )
-    closed_set: bool = field(
-        default=True,
-        metadata={"help": "fairseq-generate also scores the closed set of each question"},
+    skip_closed_set: bool = field(
+        default=False,
+        metadata={"help": "fairseq-generate writes the free-text answer only, which is faster"},
     )
     blind: bool = field(
         default=False,
@@ -235,7 +235,8 @@ class EcgQaTask(FairseqTask):
             if partner is None:
                 continue
             rows = shown_rows(self.manifest, questions[partner])[0]
-            candidates = self._encode_answers(candidate_answers(question))
+            texts = [] if self.cfg.skip_closed_set else candidate_answers(question)
+            candidates = self._encode_answers(texts)
             indices.append(index)
             encoded.append(EncodedQuestion(question, rows, question_ids, answer_ids, candidates))
         return indices, encoded
@@ -292,7 +293,7 @@ class EcgQaTask(FairseqTask):
             temperature=float(args.temperature),
             seed=int(self.cfg.seed),
         )
-        return AnswerGenerator(decoding, self.cfg.closed_set, self.vocabulary.eos_id)
+        return AnswerGenerator(decoding, not self.cfg.skip_closed_set, self.vocabulary.eos_id)
 
     def inference_step(
         self,

@@ -1,0 +1,124 @@
+"""``ecg-fairseq plot``: a recording on ECG paper, with token spans or scores if asked."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecg_fairseq.errors import RecordError, TokenizerError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from ecg_fairseq.records.record import EcgRecord
+    from ecg_fairseq.signal.recipe import Recipe
+    from ecg_fairseq.tokenizer import EcgTokenizer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument("record", type=Path, help="recording in any supported format")
+    parser.add_argument("--out", type=Path, required=True, help="picture: .png, .svg or .pdf")
+    parser.add_argument(
+        "--layout", choices=("3x4", "6x2", "12x1"), default="3x4", help="3x4 has a rhythm strip"
+    )
+    parser.add_argument(
+        "--speed", type=float, choices=(25.0, 50.0), default=25.0, help="paper speed in mm/s"
+    )
+    parser.add_argument(
+        "--gain", type=float, choices=(5.0, 10.0, 20.0), default=10.0, help="gain in mm/mV"
+    )
+    parser.add_argument(
+        "--start", type=float, default=0.0, help="where the page begins, in seconds"
+    )
+    parser.add_argument(
+        "--tokens", type=Path, metavar="TOK.JSON", help="mark what each BPE token covers"
+    )
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        metavar="S.NPY",
+        help="shade by per-sample scores, (leads, samples) or (samples,)",
+    )
+    parser.add_argument("--dpi", type=float, default=150.0, help="pixels per inch of a .png")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw the record and write the picture; print its path."""
+    from ecg_fairseq.plot.paper import save_figure
+    from ecg_fairseq.records.read import read_record
+
+    if not 20.0 <= arguments.dpi <= 1200.0:
+        raise RecordError(f"--dpi {arguments.dpi:g} is out of range; choose 20 to 1200")
+    record = read_record(arguments.record)
+    save_figure(_draw(arguments, record), arguments.out, arguments.dpi)
+    print(arguments.out)
+    return 0
+
+
+def _draw(arguments: argparse.Namespace, record: "EcgRecord") -> "Figure":
+    from ecg_fairseq.plot.ecg import plot_ecg
+    from ecg_fairseq.plot.paper import Scale
+    from ecg_fairseq.plot.spans import has_plain_time, spans_on_leads
+    from ecg_fairseq.plot.strips import plot_strips
+
+    scores = None if arguments.scores is None else _read_scores(arguments.scores)
+    scale = Scale(arguments.speed, arguments.gain)
+    draw = partial(
+        plot_ecg,
+        record,
+        layout=arguments.layout,
+        scale=scale,
+        start_s=arguments.start,
+        scores=scores,
+    )
+    if arguments.tokens is None:
+        return draw()
+    tokenizer, recipe = _open_tokenizer(arguments.tokens)
+    segments = recipe.apply(record.signal, record.leads, record.fs_hz)
+    ids = tokenizer.encode_signals(segments.reshape(len(segments), -1))
+    if has_plain_time(recipe.strips):
+        spans = spans_on_leads([tokenizer.spans(one) for one in ids], recipe.strips)
+        return draw(spans=spans)
+    if scores is not None:
+        raise RecordError(
+            f"--scores are per sample of the recording, but recipe {recipe.name} shows median "
+            "beats; draw scores and tokens in two pictures"
+        )
+    print(
+        f"recipe {recipe.name} has no plain time axis: drawing its strips instead of the layout",
+        file=sys.stderr,
+    )
+    title = f"Record {record.record_id}   recipe {recipe.name}   first segment"
+    return plot_strips(
+        segments[0], recipe.strips, tokenizer.spans(ids[0]), scale=scale, title=title
+    )
+
+
+def _read_scores(path: Path) -> "np.ndarray":
+    import numpy as np
+
+    try:
+        scores = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as cause:
+        raise RecordError(f"scores {path} cannot be read as a .npy array: {cause}") from cause
+    if not isinstance(scores, np.ndarray) or scores.dtype.kind not in "fiub":
+        raise RecordError(f"scores {path} must be one array of numbers in .npy format")
+    return scores
+
+
+def _open_tokenizer(path: Path) -> "tuple[EcgTokenizer, Recipe]":
+    """Load a tokenizer and the recipe that it was trained on."""
+    from ecg_fairseq.signal.recipes import recipe_from_description
+    from ecg_fairseq.tokenizer import EcgTokenizer
+
+    tokenizer = EcgTokenizer.load(path)
+    if tokenizer.recipe is None or tokenizer.quantiser is None:
+        raise TokenizerError(
+            f"tokenizer {path} names no recipe or no quantiser, so a recording cannot be turned "
+            "into its symbols; train one from a manifest"
+        )
+    recipe = recipe_from_description(tokenizer.recipe, f"tokenizer {path}")
+    return tokenizer, recipe

@@ -1,0 +1,154 @@
+"""``ecg-fairseq score``: predictions, scores, floors and intervals from generated answers."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.files import write_json
+
+if TYPE_CHECKING:
+    from ecg_fairseq.evaluation.predictions import Prediction
+    from ecg_fairseq.records.manifest import Manifest
+    from ecg_fairseq.records.question import Question
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument(
+        "answers", type=Path, help="fairseq-generate's generate-SUBSET.txt, or a predictions.jsonl"
+    )
+    parser.add_argument(
+        "manifest",
+        type=Path,
+        nargs="?",
+        help="manifest folder that was answered (not needed for a predictions.jsonl)",
+    )
+    parser.add_argument(
+        "--blind", type=Path, help="the same file of a blind run (another patient's ECGs)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for predictions.jsonl and scores.json (default: beside the answers)",
+    )
+    parser.add_argument("--subset", default="test", help="split that was answered")
+    parser.add_argument(
+        "--resamples", type=_positive, default=2000, help="bootstrap draws for the intervals"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    parser.add_argument(
+        "--bertscore",
+        metavar="MODEL",
+        help="also BERTScore with this encoder (name or local folder; needs bert-score)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score the answers; print a table and write the files."""
+    from ecg_fairseq.evaluation.predictions import write_predictions
+    from ecg_fairseq.evaluation.score_table import format_scores
+    from ecg_fairseq.evaluation.scores import score_predictions
+    from ecg_fairseq.evaluation.text_metrics import mean_bert_score
+
+    manifest = _open_manifest(arguments.manifest)
+    questions = None if manifest is None else manifest.questions(arguments.subset)
+    predictions = _read_answers(arguments.answers, questions, is_blind=False)
+    blind = None
+    if arguments.blind is not None:
+        blind = _read_answers(arguments.blind, questions, is_blind=True)
+    scores = score_predictions(
+        predictions, blind, num_resamples=arguments.resamples, seed=arguments.seed
+    )
+    if arguments.bertscore is not None:
+        texts = [p.answer for p in predictions], [p.reference for p in predictions]
+        scores.update(mean_bert_score(*texts, model=arguments.bertscore))
+    scores = {"subset": arguments.subset, **scores, **_provenance(manifest)}
+    folder = arguments.answers.parent if arguments.out is None else arguments.out
+    write_predictions(folder / "predictions.jsonl", predictions)
+    if blind is not None:
+        write_predictions(folder / "blind_predictions.jsonl", blind)
+    write_json(folder / "scores.json", scores)
+    print(format_scores(scores))
+    print(f"wrote {folder / 'scores.json'}", file=sys.stderr)
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _open_manifest(path: Path | None) -> "Manifest | None":
+    if path is None:
+        return None
+    from ecg_fairseq.records.manifest import Manifest
+
+    return Manifest.load(path)
+
+
+def _read_answers(
+    path: Path, questions: "list[Question] | None", is_blind: bool
+) -> "list[Prediction]":
+    """Read a log or a predictions file; the latter is told by its name or its first character."""
+    from ecg_fairseq.evaluation.blind import blind_partners
+    from ecg_fairseq.evaluation.generate_log import predictions_from_log
+    from ecg_fairseq.evaluation.predictions import read_predictions
+
+    if _holds_predictions(path):
+        predictions = read_predictions(path)
+        if questions is not None:
+            _check_against_manifest(path, predictions, questions, is_blind)
+        return predictions
+    if questions is None:
+        raise ScoreError(
+            f"{path} is a log of fairseq-generate; give the manifest folder after it, so that "
+            "answers can be joined with their questions"
+        )
+    if not is_blind:
+        return predictions_from_log(path, questions)
+    partners = blind_partners(questions)
+    return predictions_from_log(
+        path, questions, [None if i is None else questions[i] for i in partners]
+    )
+
+
+def _holds_predictions(path: Path) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return path.suffix == ".jsonl" or stream.read(1) == "{"
+    except OSError as cause:
+        raise ScoreError(f"the answers {path} cannot be read: {cause}") from cause
+
+
+def _check_against_manifest(
+    path: Path, predictions: "list[Prediction]", questions: "list[Question]", is_blind: bool
+) -> None:
+    references = {question.id: question.answer_text for question in questions}
+    for prediction in predictions:
+        if references.get(prediction.id) != prediction.reference:
+            raise ScoreError(
+                f"{path}: question {prediction.id!r} with reference {prediction.reference!r} is "
+                "not in the manifest's subset; give the manifest that was answered, or none"
+            )
+    if not is_blind and len(predictions) != len(questions):
+        raise ScoreError(
+            f"{path} answers {len(predictions)} of the manifest's {len(questions)} questions; a "
+            "score of part of them is only given when no manifest is named"
+        )
+
+
+def _provenance(manifest: "Manifest | None") -> dict[str, Any]:
+    """Return which data the figures belong to."""
+    if manifest is None:
+        return {}
+    meta = manifest.meta
+    return {
+        "dataset": meta.get("dataset"),
+        "recipe": meta["recipe"].get("name"),
+        "split_hash": manifest.split_hash,
+        "data_sha256": meta.get("data_sha256"),
+    }

@@ -1,0 +1,42 @@
+"""``ecg-fairseq simulate``: a cohort of simulated patients in PTB-XL's and ECG-QA's layout."""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--out", required=True, type=Path, help="folder to write")
+    parser.add_argument(
+        "--patients", required=True, type=int, help="number of patients (1 to 3 ECGs each)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of everything random (default 1)")
+    parser.add_argument(
+        "--fs", type=int, default=500, help="rate of records500 in Hz (default 500)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
+    parser.add_argument(
+        "--question-types",
+        default="all",
+        help="comma-separated ECG-QA types, `single` (the three single-* types) or `all` (default)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the cohort; the last line on stdout is JSON."""
+    from ecg_fairseq.records.question_builder import QUESTION_TYPES, SINGLE_TYPES
+    from ecg_fairseq.records.simulated_cohort import CohortSettings, write_cohort
+
+    start = time.monotonic()
+    named = {"all": QUESTION_TYPES, "single": SINGLE_TYPES}
+    types = named.get(arguments.question_types) or tuple(arguments.question_types.split(","))
+    settings = CohortSettings(arguments.patients, arguments.seed, arguments.fs, types)
+    result = write_cohort(arguments.out, settings, arguments.workers)
+    result["seconds"] = round(time.monotonic() - start, 2)
+    print(json.dumps(result))
+    return 0

@@ -1,0 +1,311 @@
+"""``ecg-fairseq tokenizer``: train, import, export, use and examine ECG-BPE tokenizers."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.progress import MODES as PROGRESS_MODES
+
+if TYPE_CHECKING:
+    from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser
+    from ecg_fairseq.tokenizer.training_text import TrainingText
+
+_MODES = ("greedy", "bpe")
+_LINES_PER_BATCH = 1024
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-verbs."""
+    verbs = parser.add_subparsers(dest="tokenizer_verb", required=True, metavar="SUBVERB")
+    for name, summary, add in (
+        ("train", "train on a text file or a manifest's training side", _add_train),
+        ("import", "read a reference pickle without running it", _add_import),
+        ("export-hf", "write a tokenizer.json for Hugging Face tokenizers", _add_export),
+        ("encode", "lines on stdin to lines of ids", _add_code),
+        ("decode", "lines of ids on stdin to lines", _add_code),
+        ("stats", "usage, compression, error and overlap: figures and JSON", _add_stats),
+        ("track", "which token covers which samples: picture and JSON", _add_track),
+    ):
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        verb.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
+        )
+        add(verb)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the sub-verb that was typed."""
+    return {
+        "train": _train,
+        "import": _import,
+        "export-hf": _export,
+        "encode": _encode,
+        "decode": _decode,
+        "stats": _stats,
+        "track": _track,
+    }[arguments.tokenizer_verb](arguments)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--input", type=Path, required=True, help="text file (a sequence a line) or manifest")
+    add("--num-merges", type=int, required=True, help="merges wanted; ids are 256 more")
+    add("--out", type=Path, required=True, help="tokenizer.json to write")
+    add("--threads", type=int, default=0, help="0: one per core; never changes the result")
+    add("--boundary", choices=("none", "record", "lead"), help="merges never cross it (record)")
+    add("--min-count", type=int, default=1, help="stop when no pair is this frequent (1)")
+    add("--mode", choices=_MODES, default="greedy", help="how the tokenizer encodes (greedy)")
+    add("--sample", type=int, help="train on this many records or lines only, drawn with --seed")
+    add(
+        "--sampling",
+        choices=("patient", "cluster"),
+        default="patient",
+        help="patient: spread over patients; cluster: over clusters of signal features",
+    )
+    add("--seed", type=int, default=0, help="seed of --sample")
+    add("--resume", action="store_true", help="go on from the merges in --out, if it exists")
+    add("--progress", choices=PROGRESS_MODES, default="auto")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.tokenizer import EcgTokenizer
+    from ecg_fairseq.tokenizer.training import (
+        INTERRUPTED,
+        TrainingOptions,
+        check_memory,
+        train_tokenizer,
+    )
+
+    options = TrainingOptions(
+        arguments.num_merges, arguments.min_count, arguments.mode, arguments.threads
+    )
+    options.validate()
+    text = _training_text(arguments)
+    sample = text.origin.get("sample")
+    if sample:
+        used = f"{sample['used']:,} of {sample['of']:,}"
+        print(f"sample: {used} ({sample['fraction']:.2%}) of the records", file=sys.stderr)
+    print(check_memory(text), file=sys.stderr)
+    previous = None
+    if arguments.resume and arguments.out.exists():
+        previous = EcgTokenizer.load(arguments.out)
+        print(f"going on from {previous.num_merges} merges", file=sys.stderr)
+    try:
+        tokenizer = train_tokenizer(text, options, arguments.progress, previous)
+    except KeyboardInterrupt:
+        raise TokenizerError("stopped before the first merge; nothing was written") from None
+    tokenizer.save(arguments.out)
+    if tokenizer.training["stop"] == INTERRUPTED:
+        raise TokenizerError(
+            f"stopped after {tokenizer.num_merges} of {arguments.num_merges} merges, which are "
+            f"kept in {arguments.out} (a valid tokenizer); go on with --resume"
+        )
+    if arguments.input.is_dir():
+        from ecg_fairseq.records.manifest_writer import set_tokenizer
+
+        set_tokenizer(arguments.input, arguments.out)
+    _print_summary(tokenizer, arguments.out)
+    return 0
+
+
+def _training_text(arguments: argparse.Namespace) -> "TrainingText":
+    from ecg_fairseq.tokenizer.training_text import open_text
+
+    if arguments.sampling == "patient":
+        return open_text(arguments.input, arguments.boundary, arguments.sample, arguments.seed)
+    from ecg_fairseq.tokenizer.sampling import clustered_text
+
+    return clustered_text(
+        arguments.input, arguments.boundary, arguments.sample, arguments.seed, arguments.progress
+    )
+
+
+def _print_summary(tokenizer: "EcgTokenizer", path: Path) -> None:
+    summary = {
+        "tokenizer": str(path),
+        "sha256": tokenizer.sha256(),
+        "num_merges": tokenizer.num_merges,
+        "mode": tokenizer.mode,
+        "training": tokenizer.training,
+    }
+    print(json.dumps(summary))
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("pickle", type=Path, metavar="FILE.pkl", help="as ECG-Byte's train_tokenizer.py saves it")
+    add("--out", type=Path, required=True, help="tokenizer.json to write")
+    add("--low", type=float, help="low end of its quantiser in mV (percentile_1 - 0.5)")
+    add("--high", type=float, help="high end of its quantiser in mV (percentile_99 + 0.5)")
+    add("--decode", choices=("centre", "reference"), default="centre", help="inverse quantiser")
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.tokenizer.pickles import import_pickle
+
+    tokenizer = import_pickle(arguments.pickle, _quantiser(arguments))
+    tokenizer.save(arguments.out)
+    _print_summary(tokenizer, arguments.out)
+    return 0
+
+
+def _quantiser(arguments: argparse.Namespace) -> "Quantiser | None":
+    from ecg_fairseq.tokenizer import Quantiser
+
+    if arguments.low is None and arguments.high is None:
+        return None
+    if arguments.low is None or arguments.high is None:
+        raise TokenizerError("give both --low and --high, or neither")
+    return Quantiser(arguments.low, arguments.high, decode=arguments.decode)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--tokenizer", type=Path, required=True)
+    add("--mode", choices=_MODES, help="default: the tokenizer's own")
+    add("--out", type=Path, required=True, metavar="DIR")
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.tokenizer import EcgTokenizer
+    from ecg_fairseq.tokenizer.huggingface import export_huggingface
+
+    tokenizer = EcgTokenizer.load(arguments.tokenizer)
+    print(export_huggingface(tokenizer, arguments.mode or tokenizer.mode, arguments.out))
+    return 0
+
+
+def _add_code(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--mode", choices=_MODES, help="default: the tokenizer's own")
+    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
+
+
+def _encode(arguments: argparse.Namespace) -> int:
+    tokenizer = _load_for_lines(arguments)
+    for lines in _line_batches():
+        for ids in tokenizer.encode_batch(lines, arguments.threads):
+            sys.stdout.write(" ".join(map(str, ids.tolist())) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _decode(arguments: argparse.Namespace) -> int:
+    tokenizer = _load_for_lines(arguments)
+    number = 0
+    for lines in _line_batches():
+        for line in lines:
+            number += 1
+            try:
+                ids = [int(word) for word in line.split()]
+                sys.stdout.buffer.write(tokenizer.decode_bytes(ids) + b"\n")
+            except (TokenizerError, ValueError) as error:
+                raise TokenizerError(f"line {number}: {error}") from error
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _load_for_lines(arguments: argparse.Namespace) -> "EcgTokenizer":
+    from ecg_fairseq.tokenizer import EcgTokenizer
+
+    if arguments.threads < 0:
+        raise TokenizerError(f"--threads must be 0 or more, got {arguments.threads}")
+    tokenizer = EcgTokenizer.load(arguments.tokenizer)
+    return tokenizer if arguments.mode is None else tokenizer.with_mode(arguments.mode)
+
+
+def _line_batches() -> Iterator[list[bytes]]:
+    """Yield lines of stdin without their line ends."""
+    batch: list[bytes] = []
+    for line in sys.stdin.buffer:
+        batch.append(line.removesuffix(b"\n").removesuffix(b"\r"))
+        if len(batch) == _LINES_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _add_stats(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--tokenizer", type=Path, required=True)
+    add("--input", type=Path, required=True, nargs="+", help="manifests or text files to encode")
+    add("--split", default="train", choices=("train", "valid", "test"), help="side of manifests")
+    add("--limit", type=int, help="at most this many segments or lines of each input")
+    add("--against", type=Path, help="another tokenizer: how many tokens do both have?")
+    add("--out", type=Path, required=True, metavar="DIR", help="stats.json and figures")
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.files import write_json
+    from ecg_fairseq.tokenizer import EcgTokenizer, analysis, figures
+
+    if arguments.limit is not None and arguments.limit < 1:
+        raise TokenizerError(f"--limit must be at least 1, got {arguments.limit}")
+    tokenizer = EcgTokenizer.load(arguments.tokenizer)
+    corpora = [
+        analysis.Corpus(path, arguments.split, tokenizer, arguments.limit)
+        for path in arguments.input
+    ]
+    usages = [analysis.measure_usage(corpus) for corpus in corpora]
+    curves = [analysis.merge_curve(corpus) for corpus in corpora]
+    result: dict[str, Any] = {
+        "tokenizer": {"sha256": tokenizer.sha256(), "mode": tokenizer.mode},
+        "corpora": [
+            usage.to_dict(tokenizer) | {"by_num_merges": curve}
+            for usage, curve in zip(usages, curves, strict=True)
+        ],
+        "shared_usage": analysis.usage_overlap(usages),
+    }
+    pictures = {"usage.png": figures.usage_figure(usages, curves, tokenizer)}
+    for number, corpus in enumerate(corpora):
+        figure = figures.reconstruction_figure(corpus)
+        if figure is not None:
+            pictures[f"reconstruction_{number}.png"] = figure
+    if arguments.against is not None:
+        other = EcgTokenizer.load(arguments.against)
+        rows = result["shared_vocabulary"] = analysis.vocabulary_overlap(tokenizer, other)
+        title = f"{arguments.tokenizer.stem} and {arguments.against.stem}"
+        pictures["overlap.png"] = figures.overlap_figure(rows, title)
+    for name, figure in pictures.items():
+        figures.save_figure(figure, arguments.out / name)
+    result["figures"] = [str(arguments.out / name) for name in pictures]
+    write_json(arguments.out / "stats.json", result)
+    print(json.dumps(result))
+    return 0
+
+
+def _add_track(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("record", metavar="RECORD", help="a recording, or with --manifest a record id")
+    add("--tokenizer", type=Path, required=True)
+    add("--manifest", type=Path, help="take the record from this manifest")
+    add("--segment", type=int, default=0, help="which segment of the record (0)")
+    add("--leads", nargs="+", help="draw these leads only")
+    add("--out", type=Path, required=True, metavar="PICTURE", help=".png, .svg or .pdf")
+
+
+def _track(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.tokenizer import EcgTokenizer, tracking
+    from ecg_fairseq.tokenizer.figures import save_figure
+
+    tokenizer = EcgTokenizer.load(arguments.tokenizer)
+    if arguments.manifest is None:
+        segment = tracking.file_segment(Path(arguments.record), tokenizer, arguments.segment)
+    else:
+        segment = tracking.manifest_segment(arguments.manifest, arguments.record, arguments.segment)
+    values, strips, recipe_hash = segment
+    if tokenizer.recipe is not None and tokenizer.recipe["hash"] != recipe_hash:
+        raise TokenizerError(
+            f"the tokenizer was trained with recipe {tokenizer.recipe['name']} "
+            f"({tokenizer.recipe['hash'][:12]}), the manifest has {recipe_hash[:12]}"
+        )
+    tracked = tracking.track_tokens(tokenizer, values, strips)
+    figure = tracking.tracking_figure(values, strips, tracked, arguments.leads)
+    save_figure(figure, arguments.out)
+    print(json.dumps(tracked))
+    return 0

@@ -1,0 +1,153 @@
+"""Answers with their references: the lines of ``predictions.jsonl``.
+
+The file holds all that the scores need, so that anyone can recompute every figure from it without
+the model, the recordings or the manifest.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.files import atomic_write
+
+_TEXT_FIELDS = ("id", "question", "question_type", "answer", "reference")
+_LIST_FIELDS = ("record_ids", "patient_ids")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One offered answer and its summed token log-probability (base 2)."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One question, the generated answer and the reference.
+
+    ``record_ids`` and ``patient_ids`` name the ECGs that the model was shown: in a blind run those
+    of another patient. ``closed_set`` is empty when the candidates were not scored; ``options`` is
+    None for open questions.
+    """
+
+    id: str
+    question: str
+    question_type: str
+    template_id: int
+    answer: str
+    reference: str
+    record_ids: tuple[str, ...]
+    patient_ids: tuple[str, ...]
+    options: tuple[str, ...] | None = None
+    closed_set: tuple[Candidate, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object of one line."""
+        line: dict[str, Any] = {
+            "id": self.id,
+            "question": self.question,
+            "question_type": self.question_type,
+            "template_id": self.template_id,
+            "answer": self.answer,
+            "reference": self.reference,
+            "record_ids": list(self.record_ids),
+            "patient_ids": list(self.patient_ids),
+        }
+        if self.options is not None:
+            line["options"] = list(self.options)
+        if self.closed_set:
+            line["closed_set"] = [{"text": c.text, "score": c.score} for c in self.closed_set]
+        return line
+
+    @classmethod
+    def from_dict(cls, line: Any) -> "Prediction":
+        """Check and read one line's JSON object.
+
+        Raises:
+            ValueError: a field is missing or of another kind; the message names it.
+        """
+        if not isinstance(line, dict):
+            raise ValueError(f"a JSON object is expected, found {type(line).__name__}")
+        for name in (*_TEXT_FIELDS, "template_id", *_LIST_FIELDS):
+            if name not in line:
+                raise ValueError(f"the field {name!r} is missing")
+        for name in _TEXT_FIELDS:
+            if not isinstance(line[name], str):
+                raise ValueError(f"the field {name!r} must be text, found {line[name]!r}")
+        for name in _LIST_FIELDS:
+            _check_texts(name, line[name])
+        template_id = line["template_id"]
+        if isinstance(template_id, bool) or not isinstance(template_id, int):
+            raise ValueError(f"the field 'template_id' must be an integer, found {template_id!r}")
+        options = line.get("options")
+        if options is not None:
+            _check_texts("options", options)
+        return cls(
+            **{name: line[name] for name in _TEXT_FIELDS},
+            record_ids=tuple(line["record_ids"]),
+            patient_ids=tuple(line["patient_ids"]),
+            template_id=template_id,
+            options=None if options is None else tuple(options),
+            closed_set=_read_candidates(line.get("closed_set") or ()),
+        )
+
+
+def _check_texts(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"the field {name!r} must be a list of texts, found {value!r}")
+
+
+def _read_candidates(items: Any) -> tuple[Candidate, ...]:
+    try:
+        return tuple(Candidate(str(item["text"]), float(item["score"])) for item in items)
+    except (TypeError, KeyError, ValueError) as cause:
+        raise ValueError('\'closed_set\' must be a list of {"text", "score"}') from cause
+
+
+def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> None:
+    """Write one JSON object a line, atomically."""
+    with atomic_write(path) as stream:
+        for prediction in predictions:
+            stream.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
+
+
+def read_predictions(path: Path | str) -> list[Prediction]:
+    """Read ``predictions.jsonl``.
+
+    Raises:
+        ScoreError: the file is missing, empty or damaged, or an id occurs twice; names the line.
+    """
+    predictions: list[Prediction] = []
+    seen: dict[str, int] = {}
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for number, text in enumerate(stream, start=1):
+                if not text.strip():
+                    continue
+                prediction = _parse_line(path, number, text)
+                if prediction.id in seen:
+                    raise ScoreError(
+                        f"{path}, line {number}: question id {prediction.id!r} stands on line "
+                        f"{seen[prediction.id]} already; keep one answer for each question"
+                    )
+                seen[prediction.id] = number
+                predictions.append(prediction)
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ScoreError(f"predictions {path} cannot be read: {cause}") from cause
+    if not predictions:
+        raise ScoreError(f"{path} holds no answers; was the run that wrote it cut off?")
+    return predictions
+
+
+def _parse_line(path: Path | str, number: int, text: str) -> Prediction:
+    try:
+        return Prediction.from_dict(json.loads(text))
+    except (ValueError, RecursionError) as cause:
+        raise ScoreError(
+            f"{path}, line {number}: {cause}; a line of predictions.jsonl is expected "
+            "(`ecg-fairseq score` writes one from fairseq-generate's log)"
+        ) from cause

@@ -1,0 +1,1 @@
+"""Recordings and manifests: readers, packed store, splits, leakage checks. No torch, no fairseq."""

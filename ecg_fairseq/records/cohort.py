@@ -1,0 +1,135 @@
+"""What a dataset script hands to the preparation: the records and the side each is on."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.manifest import RecordRow
+from ecg_fairseq.records.question import Question
+from ecg_fairseq.records.read import open_array, read_record
+from ecg_fairseq.records.record import EcgRecord
+
+Questions = dict[str, list[Question]]
+# Called with the final rows (sides known) and the seed; returns questions per side and notes.
+QuestionMaker = Callable[[Sequence[RecordRow], int], tuple[Questions, dict[str, Any]]]
+STRADDLE_RULES = ("move", "drop")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One record before preparation.
+
+    Attributes:
+        path: absolute path of the record, or of the array that holds it.
+        source: path to show in the manifest, relative to the dataset.
+        side: published side, or empty when the sides are drawn by patient.
+        labels_json: labels as JSON text.
+        array_row: row in a (N, L, T) array, or -1 for a record file.
+        leads, fs_hz, unit_mv: only for rows of an array; one unit of it is ``unit_mv`` mV.
+    """
+
+    record_id: str
+    patient_id: str
+    path: str
+    source: str = ""
+    side: str = ""
+    age: float | None = None
+    sex: str = ""
+    labels_json: str = "{}"
+    report: str = ""
+    array_row: int = -1
+    leads: tuple[str, ...] = ()
+    fs_hz: float = 0.0
+    unit_mv: float = 1.0
+
+
+def labels_text(labels: dict[str, Any]) -> str:
+    """Return labels as JSON text on one line, empty entries left out."""
+    kept = {key: value for key, value in labels.items() if value not in (None, "", [], {})}
+    return json.dumps(kept, ensure_ascii=False, sort_keys=True)
+
+
+def no_questions(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
+    """Return no questions: the dataset has none."""
+    return {}, {}
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A dataset ready for preparation.
+
+    Attributes:
+        straddle: what happens to a record whose patient or twin is on an earlier side: ``move`` it
+            there, or ``drop`` it (then the side keeps only what was published for it).
+        left_out: (record id, patient id, reason) of records excluded before reading.
+    """
+
+    dataset: str
+    sources: list[SourceRecord]
+    split_rule: str
+    straddle: str = "move"
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
+    make_questions: QuestionMaker = no_questions
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse an empty cohort, doubled ids and unknown rules with a ManifestError."""
+        if not self.sources:
+            raise ManifestError(f"{self.dataset}: no record is left to prepare; check the options")
+        if self.straddle not in STRADDLE_RULES:
+            raise ManifestError(f"straddle rule {self.straddle!r}; expected {STRADDLE_RULES}")
+        doubled = first_double(source.record_id for source in self.sources)
+        if doubled is not None:
+            raise ManifestError(
+                f"{self.dataset}: record id {doubled!r} occurs twice; ids must be unique"
+            )
+
+
+def first_double(names: Iterable[str]) -> str | None:
+    """Return the first name that occurs a second time, or None."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def load_source(source: SourceRecord) -> EcgRecord:
+    """Read the signal of a source.
+
+    Raises:
+        RecordError: the file or the row cannot be used.
+    """
+    if source.array_row < 0:
+        return read_record(source.path, source.record_id, source.patient_id)
+    array = open_array(source.path)
+    if array.ndim != 3 or source.array_row >= len(array):
+        raise RecordError(
+            f"{source.path} has shape {array.shape}; expected (N, L, T) with row {source.array_row}"
+        )
+    signal = np.array(array[source.array_row], dtype=np.float32) * np.float32(source.unit_mv)
+    _check_unit(signal, source)
+    return EcgRecord(
+        signal,
+        source.leads,
+        source.fs_hz,
+        source.record_id,
+        source.patient_id,
+        f"{Path(source.path).name}[{source.array_row}]",
+    )
+
+
+def _check_unit(signal: np.ndarray, source: SourceRecord) -> None:
+    """Refuse arrays that are obviously not in the stated unit: no ECG swings by 100 mV."""
+    spread = float(np.median(np.nanstd(signal, axis=1))) if np.isfinite(signal).any() else 0.0
+    if spread > 100.0:
+        raise RecordError(
+            f"the leads of row {source.array_row} vary by {spread:.0f} mV; an ECG varies by about "
+            "0.2 mV: give the unit of the array (--unit uV)"
+        )

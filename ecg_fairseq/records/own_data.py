@@ -1,0 +1,243 @@
+"""A user's own recordings: one array (N, L, T) or a folder of WFDB records, and CSV tables.
+
+Labels table: one line a record. ``record_id`` names it (an array may do without: line i is row i);
+``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are understood, other columns are labels.
+Questions table: ``record_id``, ``question``, ``answer`` (names separated by ``;``), and optionally
+``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``).
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.cohort import (
+    Cohort,
+    QuestionMaker,
+    Questions,
+    SourceRecord,
+    labels_text,
+    no_questions,
+)
+from ecg_fairseq.records.manifest import SPLITS, RecordRow
+from ecg_fairseq.records.question import Question, canonical_answer
+from ecg_fairseq.records.read import open_array, parse_leads
+from ecg_fairseq.records.splits import keep_fraction
+from ecg_fairseq.records.wfdb_header import millivolts_per_unit
+
+SPLIT_RULES = ("patient", "column")
+_RESERVED = ("record_id", "patient_id", "split", "age", "sex", "report")
+Table = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What the user has.
+
+    Attributes:
+        path: a ``.npy`` array (N, L, T), or a folder of WFDB records (searched recursively).
+        leads: comma-separated names of the array's leads; default the usual twelve.
+        unit: physical unit of the array (mV, uV, V).
+        split: ``patient`` (drawn, 80/10/10) or ``column`` (column ``split`` of the labels table).
+    """
+
+    path: Path
+    leads: str | None = None
+    fs_hz: float | None = None
+    unit: str = "mV"
+    labels: Path | None = None
+    questions: Path | None = None
+    split: str = "patient"
+    fraction: float = 1.0
+    seed: int = 0
+
+
+def own_cohort(data: OwnData) -> Cohort:
+    """Return the user's recordings as a cohort.
+
+    Raises:
+        ManifestError: something is missing or does not fit together; the message says what.
+    """
+    table = read_table(data.labels) if data.labels else []
+    sources = _array_sources(data, table) if data.path.is_file() else _wfdb_sources(data, table)
+    sources = [item for item in sources if keep_fraction(item.patient_id, data.fraction, data.seed)]
+    has_patients = bool(table) and "patient_id" in table[0]
+    maker = _question_maker(read_table(data.questions)) if data.questions else no_questions
+    return Cohort(
+        "own_data",
+        sources,
+        data.split,
+        make_questions=maker,
+        notes={"patients": "column patient_id" if has_patients else "each record its own patient"},
+    )
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV table with a header line; ManifestError when it is missing or damaged."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"table {path} cannot be read: {error}") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ManifestError(
+                f"table {path} line {number} has not as many cells as the header; quote texts that "
+                "hold commas"
+            )
+    if not rows:
+        raise ManifestError(f"table {path} has no lines below its header")
+    return rows
+
+
+def _array_sources(data: OwnData, table: Table) -> list[SourceRecord]:
+    try:
+        array = open_array(data.path)
+        leads = parse_leads(data.leads)
+        unit_mv = millivolts_per_unit(data.unit)
+    except RecordError as error:
+        raise ManifestError(str(error)) from error
+    if array.ndim != 3 or array.shape[1] != len(leads) or not len(array):
+        raise ManifestError(
+            f"{data.path} has shape {array.shape}; expected (records, leads, samples) with the "
+            f"{len(leads)} leads {','.join(leads)} (name others with --leads I,II,V5)"
+        )
+    if not data.fs_hz or data.fs_hz <= 0:
+        raise ManifestError(f"--fs {data.fs_hz}; an array needs its sampling rate: --fs 500")
+    if table and len(table) != len(array):
+        raise ManifestError(
+            f"{data.labels} has {len(table)} lines, {data.path} has {len(array)} records; line i "
+            "must describe row i"
+        )
+    rows = table or [{} for _ in range(len(array))]
+    return [
+        _source(
+            row,
+            record_id=row.get("record_id") or str(index),
+            data=data,
+            path=data.path.resolve(),
+            source=f"{data.path.name}[{index}]",
+            array_row=index,
+            leads=leads,
+            fs_hz=float(data.fs_hz),
+            unit_mv=unit_mv,
+        )
+        for index, row in enumerate(rows)
+    ]
+
+
+def _wfdb_sources(data: OwnData, table: Table) -> list[SourceRecord]:
+    if not data.path.is_dir():
+        raise ManifestError(
+            f"{data.path} not found; expected a .npy array or a folder of WFDB records"
+        )
+    headers = sorted(path for path in data.path.rglob("*.hea") if path.is_file())
+    if not headers:
+        raise ManifestError(f"no WFDB header (*.hea) below {data.path}; check the folder")
+    names = {str(path.relative_to(data.path).with_suffix("")): path for path in headers}
+    by_name = _match_table(table, names, data)
+    return [
+        _source(
+            by_name[name] if by_name else {},
+            record_id=name,
+            data=data,
+            path=path.resolve().with_suffix(""),
+            source=name,
+        )
+        for name, path in names.items()
+        if not by_name or name in by_name
+    ]
+
+
+def _match_table(table: Table, names: dict[str, Path], data: OwnData) -> dict[str, dict[str, str]]:
+    """Return record name -> line; a line may give the path below the folder or the file's stem."""
+    if table and "record_id" not in table[0]:
+        raise ManifestError(f"{data.labels} has no column record_id; it must name the WFDB records")
+    stems = Counter(Path(name).name for name in names)
+    by_stem = {Path(name).name: name for name in names if stems[Path(name).name] == 1}
+    matched: dict[str, dict[str, str]] = {}
+    for row in table:
+        wanted = row["record_id"].removesuffix(".hea")
+        name = wanted if wanted in names else by_stem.get(wanted)
+        if name is None or name in matched:
+            raise ManifestError(
+                f"{data.labels}: record_id {row['record_id']!r} "
+                + ("occurs twice" if name else f"is not one record below {data.path}")
+            )
+        matched[name] = row
+    return matched
+
+
+def _source(
+    row: dict[str, str], data: OwnData, record_id: str, path: Path, **more: Any
+) -> SourceRecord:
+    side = row.get("split", "") if data.split == "column" else ""
+    if data.split == "column" and side not in SPLITS:
+        raise ManifestError(
+            f"record {record_id}: column split holds {side!r}; expected one of {', '.join(SPLITS)} "
+            "(or leave --split patient to draw the sides)"
+        )
+    try:
+        age = float(row["age"]) if row.get("age") else None
+    except ValueError as error:
+        raise ManifestError(f"record {record_id}: age {row['age']!r} is not a number") from error
+    return SourceRecord(
+        record_id=record_id,
+        patient_id=row.get("patient_id") or f"record-{record_id}",
+        path=str(path),
+        side=side,
+        age=age,
+        sex=row.get("sex", ""),
+        labels_json=labels_text({key: row[key] for key in row if key not in _RESERVED}),
+        report=row.get("report", ""),
+        **more,
+    )
+
+
+def _question_maker(table: Table) -> QuestionMaker:
+    for column in ("record_id", "question", "answer"):
+        if column not in table[0]:
+            raise ManifestError(f"the questions table has no column {column}")
+
+    def make(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
+        by_id = {row.record_id: row for row in rows}
+        by_id |= {Path(row.record_id).name: row for row in rows}
+        kept: Questions = {split: [] for split in SPLITS}
+        dropped = 0
+        for number, cells in enumerate(table):
+            row = by_id.get(cells["record_id"].removesuffix(".hea"))
+            if row is None:
+                dropped += 1
+                continue
+            kept[row.split].append(_question(cells, number, row))
+        if dropped == len(table):
+            raise ManifestError(
+                f"none of the {dropped} questions names a usable record; compare its record_id "
+                f"column with {', '.join(list(by_id)[:3])}, ..."
+            )
+        return kept, {"questions_dropped": {"recording not available": dropped}}
+
+    return make
+
+
+def _question(cells: dict[str, str], number: int, row: RecordRow) -> Question:
+    where = f"questions table line {number + 2}"
+    try:
+        template_id = int(cells.get("template_id") or -1)
+    except ValueError as error:
+        raise ManifestError(f"{where}: template_id is not an integer") from error
+    options = [name.strip() for name in (cells.get("options") or "").split(";") if name.strip()]
+    return Question(
+        id=cells.get("id") or f"own-{number:07d}",
+        question=cells["question"],
+        answer=canonical_answer(cells["answer"].split(";")),
+        question_type=cells.get("question_type") or "own",
+        record_ids=[row.record_id],
+        patient_ids=[row.patient_id],
+        template_id=template_id,
+        options=options or None,
+        origin="own",
+    )

@@ -1,0 +1,382 @@
+"""From a cohort to a manifest folder: many processes, resumable, the same bytes for any number.
+
+Records are cut into shards by their order alone. A finished shard has a ``done`` file, so a killed
+run goes on where it was. Sides, statistics and questions are made once all signals are known,
+because byte-identical signals must end on one side.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_fairseq.errors import EcgError, ManifestError, RecordError
+from ecg_fairseq.files import read_json, sha256_of_json, write_json
+from ecg_fairseq.progress import track
+from ecg_fairseq.records.cohort import Cohort, SourceRecord, load_source
+from ecg_fairseq.records.histogram import (
+    PERCENTILE_RULES,
+    count_values,
+    published_statistics,
+    statistics_of,
+)
+from ecg_fairseq.records.manifest import RecordRow
+from ecg_fairseq.records.manifest_writer import ManifestContent, write_manifest, write_skipped
+from ecg_fairseq.records.question_sample import limit_questions
+from ecg_fairseq.records.shard_jobs import (
+    WORK_FOLDER,
+    CountTask,
+    Outcome,
+    ShardResult,
+    ShardTask,
+    count_shard,
+    load_result,
+    prepare_shard,
+    run_tasks,
+)
+from ecg_fairseq.records.splits import Assignment, Member, split_as_published, split_by_patient
+from ecg_fairseq.records.store import STORE_FOLDER, Store, scale_of
+from ecg_fairseq.signal.recipe import Recipe
+
+_MANY_VALUES = 100_000_000
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How to prepare.
+
+    Attributes:
+        shard: (i, n): write only every n-th shard of the store, starting with number i.
+        max_skip_fraction: more skipped records than this end the run.
+        percentile_rule: ``exact``, or ECG-Byte's published ``first-four-windows``.
+        max_questions: side -> most questions, sampled with the seed.
+    """
+
+    out: Path
+    recipe: Recipe
+    workers: int = 1
+    seed: int = 0
+    dtype: str = "float32"
+    shard: tuple[int, int] | None = None
+    max_skip_fraction: float = 0.1
+    percentile_rule: str = "exact"
+    progress: str = "auto"
+    overwrite: bool = False
+    max_questions: Mapping[str, int] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse values out of range with a ManifestError."""
+        scale_of(self.dtype)
+        if self.shard and not 0 <= self.shard[0] < self.shard[1]:
+            raise ManifestError(f"--shard {self.shard[0]}/{self.shard[1]}; expected 0/n to (n-1)/n")
+        if not 0 <= self.max_skip_fraction <= 1:
+            raise ManifestError(f"--max-skip-fraction {self.max_skip_fraction}; expected 0 to 1")
+        if self.percentile_rule not in PERCENTILE_RULES:
+            raise ManifestError(
+                f"percentile rule {self.percentile_rule!r}; expected one of {PERCENTILE_RULES}"
+            )
+
+
+def prepare(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
+    """Prepare a cohort; return {records, skipped, segments, seconds}.
+
+    With ``options.shard`` only a part of the store is written; a run without it completes the rest.
+
+    Raises:
+        ManifestError: nothing to prepare, too many skipped records, or the folder holds another
+            preparation.
+        EcgError: the disk is full, or a worker died.
+    """
+    start = time.monotonic()
+    options.check()
+    cohort.check()
+    _claim_folder(cohort, options)
+    results = _write_store(cohort, options)
+    if options.shard:
+        outcomes = [outcome for result in results.values() for outcome in result.outcomes]
+        usable = [outcome for outcome in outcomes if outcome.num_segments]
+        counts = {
+            "records": len(usable),
+            "skipped": len(outcomes) - len(usable),
+            "segments": sum(outcome.num_segments for outcome in usable),
+        }
+    else:
+        meta = _finish(cohort, options, [results[index] for index in sorted(results)])
+        counts = {key: meta["counts"][key] for key in ("records", "skipped", "segments")}
+    return {**counts, "seconds": round(time.monotonic() - start, 2)}
+
+
+def estimate(cohort: Cohort, options: PrepareOptions, num_samples: int = 8) -> dict[str, Any]:
+    """Try a few records and project time and disk for all, writing nothing.
+
+    Returns:
+        {records, tried, skipped, bytes, seconds, bytes_free}.
+    """
+    options.check()
+    cohort.check()
+    positions = np.linspace(0, len(cohort.sources) - 1, min(num_samples, len(cohort.sources)))
+    chosen = [cohort.sources[int(position)] for position in positions]
+    _try_record(chosen[0], options.recipe)  # the first call also imports and designs filters
+    start = time.monotonic()
+    counts = [_try_record(source, options.recipe) for source in chosen]
+    per_record = (time.monotonic() - start) / len(chosen)
+    num_bytes = np.dtype(options.dtype).itemsize * options.recipe.num_values
+    existing = next(
+        path for path in (options.out.resolve(), *options.out.resolve().parents) if path.exists()
+    )
+    return {
+        "records": len(cohort.sources),
+        "tried": len(chosen),
+        "skipped": counts.count(0),
+        "bytes": int(sum(counts) / len(chosen) * num_bytes * len(cohort.sources)),
+        "seconds": round(per_record * len(cohort.sources) / max(1, options.workers), 1),
+        "bytes_free": shutil.disk_usage(existing).free,
+    }
+
+
+def _try_record(source: SourceRecord, recipe: Recipe) -> int:
+    try:
+        record = load_source(source)
+        return len(recipe.apply(record.signal, record.leads, record.fs_hz))
+    except RecordError:
+        return 0
+
+
+def records_per_shard(num_records: int) -> int:
+    """Return the shard size: about 64 shards, at least 16 and at most 4096 records each."""
+    return min(4096, max(16, -(-num_records // 64)))
+
+
+def _plan(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
+    """Return what the store's bytes depend on; files count with size and time of change."""
+    files: dict[str, list[int]] = {}
+    entries = []
+    for source in cohort.sources:
+        for path in (source.path, f"{source.path}.hea", f"{source.path}.dat"):
+            if path not in files and os.path.isfile(path):
+                state = os.stat(path)
+                files[path] = [state.st_size, state.st_mtime_ns]
+        entries.append([source.record_id, source.path, source.array_row, source.leads])
+    return {
+        "dataset": cohort.dataset,
+        "recipe": options.recipe.hash(),
+        "dtype": options.dtype,
+        "num_records": len(entries),
+        "input_sha256": sha256_of_json([entries, sorted(files.items())]),
+    }
+
+
+def _claim_folder(cohort: Cohort, options: PrepareOptions) -> None:
+    """Make sure that the folder holds nothing, or an earlier run of the same preparation."""
+    plan_path = options.out / WORK_FOLDER / "plan.json"
+    plan = _plan(cohort, options)
+    if plan_path.is_file():
+        if read_json(plan_path, ManifestError, "preparation plan") == plan:
+            return
+        finished = (options.out / "meta.json").exists()
+        if finished and not options.overwrite:
+            raise ManifestError(
+                f"{options.out} holds a manifest made from other input, recipe or options; choose "
+                "another --out, or give --overwrite to make it anew"
+            )
+        print(f"{options.out}: input or options changed, starting anew", file=sys.stderr)
+    elif options.out.exists() and any(options.out.iterdir()) and not options.overwrite:
+        raise ManifestError(
+            f"{options.out} is not empty and was not made by a preparation; choose another --out, "
+            "or give --overwrite to add the manifest's files to it"
+        )
+    for name in ("meta.json", WORK_FOLDER, STORE_FOLDER):
+        _remove(options.out / name)
+    write_json(plan_path, plan)
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EcgError(f"cannot remove {path}: {error.strerror or error}") from error
+
+
+def _write_store(cohort: Cohort, options: PrepareOptions) -> dict[int, ShardResult]:
+    size = records_per_shard(len(cohort.sources))
+    parts = [cohort.sources[start : start + size] for start in range(0, len(cohort.sources), size)]
+    if options.shard:
+        wanted = list(range(options.shard[0], len(parts), options.shard[1]))
+    else:
+        wanted = list(range(len(parts)))
+    results: dict[int, ShardResult] = {}
+    for index in wanted:
+        found = load_result(options.out, index, [source.record_id for source in parts[index]])
+        if found:
+            results[index] = found
+    missing = [index for index in wanted if index not in results]
+    if results:
+        kept = sum(len(parts[index]) for index in results)
+        print(f"{kept} records were prepared by an earlier run", file=sys.stderr)
+    tasks = (
+        ShardTask(str(options.out), index, parts[index], options.recipe, options.dtype)
+        for index in missing
+    )
+    skipped = [item for result in results.values() for item in result.outcomes if item.reason]
+    total = sum(len(parts[index]) for index in missing)
+    allowed = options.max_skip_fraction * sum(len(parts[index]) for index in wanted)
+    workers = min(options.workers, len(missing))
+    for outcome in track(_outcomes(tasks, workers, results), total, "records", options.progress):
+        if outcome.reason:
+            skipped.append(outcome)
+            _check_skipped(skipped, allowed, options)
+    _check_skipped(skipped, allowed, options)
+    return results
+
+
+def _outcomes(
+    tasks: Iterator[ShardTask], workers: int, results: dict[int, ShardResult]
+) -> Iterator[Outcome]:
+    for result in run_tasks(prepare_shard, tasks, workers):
+        index = int(Path(result.shard.file).stem.rpartition("-")[2])
+        results[index] = result
+        yield from result.outcomes
+
+
+def _check_skipped(skipped: list[Outcome], allowed: float, options: PrepareOptions) -> None:
+    if len(skipped) <= allowed:
+        return
+    rows = [RecordRow(item.record_id, "", status="skipped", reason=item.reason) for item in skipped]
+    write_skipped(options.out / "skipped.tsv", rows)
+    reason, count = Counter(item.reason for item in skipped).most_common(1)[0]
+    raise ManifestError(
+        f"{len(skipped)} records were skipped, more than --max-skip-fraction "
+        f"{options.max_skip_fraction:g} allows; most often ({count}): {reason}; all reasons are in "
+        f"{options.out / 'skipped.tsv'}"
+    )
+
+
+def _finish(cohort: Cohort, options: PrepareOptions, results: list[ShardResult]) -> dict[str, Any]:
+    """Write everything but the store. Without meta.json a folder counts as unfinished."""
+    _remove(options.out / "meta.json")
+    outcomes = [outcome for result in results for outcome in result.outcomes]
+    assignment = _assign(cohort, outcomes, options.seed)
+    rows = _rows(cohort, outcomes, assignment)
+    statistics = _statistics(rows, results, options)
+    questions, notes = cohort.make_questions([row for row in rows if row.is_ok], options.seed)
+    questions, sampling = limit_questions(questions, options.max_questions, options.seed)
+    notes = {**notes, **sampling}
+    if assignment.moves:
+        notes = {**notes, f"records_{cohort.straddle}": len(assignment.moves)}
+        _report_moves(cohort, assignment)
+    content = ManifestContent(
+        dataset=cohort.dataset,
+        recipe=options.recipe,
+        dtype=options.dtype,
+        shards=[result.shard for result in results],
+        records=rows,
+        questions=questions,
+        statistics=statistics,
+        signal_hashes={item.record_id: item.signal_hash for item in outcomes if not item.reason},
+        split_rule=cohort.split_rule,
+        seed=options.seed,
+        notes={**cohort.notes, **notes},
+    )
+    return write_manifest(options.out, content)
+
+
+def _assign(cohort: Cohort, outcomes: list[Outcome], seed: int) -> Assignment:
+    hashes = {item.record_id: item.signal_hash for item in outcomes if not item.reason}
+    usable = [source for source in cohort.sources if source.record_id in hashes]
+    members = [
+        Member(source.record_id, source.patient_id, hashes[source.record_id]) for source in usable
+    ]
+    if not members:
+        raise ManifestError(f"{cohort.dataset}: every record was skipped; see skipped.tsv")
+    if any(source.side for source in usable):
+        return split_as_published(members, {item.record_id: item.side for item in usable})
+    return split_by_patient(members, seed)
+
+
+def _rows(cohort: Cohort, outcomes: list[Outcome], assignment: Assignment) -> list[RecordRow]:
+    moved = {record_id: (old, new) for record_id, old, new in assignment.moves}
+    rows = []
+    next_row = 0
+    for source, outcome in zip(cohort.sources, outcomes, strict=True):
+        row = RecordRow(
+            record_id=source.record_id,
+            patient_id=source.patient_id,
+            split=assignment.sides.get(source.record_id, ""),
+            age=source.age,
+            sex=source.sex,
+            fs_hz=outcome.fs_hz,
+            labels_json=source.labels_json,
+            report=source.report,
+            source=source.source or source.path,
+        )
+        reason = outcome.reason
+        if not reason and cohort.straddle == "drop" and source.record_id in moved:
+            old, new = moved[source.record_id]
+            reason = f"published for {old}, but its patient or an identical signal is on {new}"
+        if reason:
+            rows.append(replace(row, split="", status="skipped", reason=reason))
+        else:
+            rows.append(replace(row, first_row=next_row, num_segments=outcome.num_segments))
+        next_row += outcome.num_segments
+    rows += [
+        RecordRow(record_id, patient_id, status="skipped", reason=reason)
+        for record_id, patient_id, reason in cohort.left_out
+    ]
+    return rows
+
+
+def _report_moves(cohort: Cohort, assignment: Assignment) -> None:
+    verb = "dropped from" if cohort.straddle == "drop" else "moved from"
+    for record_id, old, new in assignment.moves:
+        print(
+            f"record {record_id}: {verb} {old}: its patient or an identical signal is on {new}",
+            file=sys.stderr,
+        )
+
+
+def _statistics(
+    rows: list[RecordRow], results: list[ShardResult], options: PrepareOptions
+) -> dict[str, Any]:
+    scale = scale_of(options.dtype)
+    description = {
+        "dtype": options.dtype,
+        "scale_mv": scale,
+        "shards": [result.shard.to_dict() for result in results],
+    }
+    store = Store(options.out, description, options.recipe.shape)
+    wanted = [
+        row.first_row + segment
+        for row in rows
+        if row.split == "train"
+        for segment in range(row.num_segments)
+    ]
+    if options.percentile_rule == "first-four-windows":
+        return published_statistics((store.read(row) for row in wanted), options.seed)
+    per_shard: dict[int, list[int]] = {}
+    for row in wanted:
+        index, inside = store.locate(row)
+        per_shard.setdefault(index, []).append(inside)
+    tasks = [
+        CountTask(
+            str(options.out), results[i].shard, options.recipe.shape, options.dtype, scale, inside
+        )
+        for i, inside in per_shard.items()
+    ]
+    is_much = len(wanted) * options.recipe.num_values > _MANY_VALUES
+    counts = count_values(np.empty(0))
+    for part in run_tasks(count_shard, tasks, options.workers if is_much else 1):
+        counts += part
+    return statistics_of(counts)
+
+
+def summary_line(summary: dict[str, Any]) -> str:
+    """Return the last line a manifest script prints."""
+    return json.dumps(summary)

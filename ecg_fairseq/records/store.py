@@ -1,0 +1,194 @@
+"""The packed store: segments in memory-mapped ``.npy`` shards, written atomically, read by row.
+
+A shard holds ``(rows, *shape)`` values, float32 in mV or int16 in steps of ``scale_mv``. Rows are
+numbered through all shards. A shard is written as a stream, so memory does not grow with its size.
+"""
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from ecg_fairseq.errors import EcgError, ManifestError
+from ecg_fairseq.files import atomic_write, sha256_of_file
+
+DTYPES = ("float32", "int16")
+INT16_SCALE_MV = 0.001  # 1 uV a step, as PTB-XL itself stores; +-32.767 mV, beyond which it clips
+STORE_FOLDER = "store"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of the store: name relative to the manifest folder, rows, SHA-256 of the file."""
+
+    file: str
+    rows: int
+    sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the shard as a JSON object."""
+        return {"file": self.file, "rows": self.rows, "sha256": self.sha256}
+
+
+def shard_file(index: int) -> str:
+    """Return the name of a shard relative to the manifest folder."""
+    return f"{STORE_FOLDER}/shard-{index:05d}.npy"
+
+
+def scale_of(dtype: str) -> float:
+    """Return the mV of one stored step; ManifestError on an unknown dtype."""
+    if dtype not in DTYPES:
+        raise ManifestError(f"store dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
+    return INT16_SCALE_MV if dtype == "int16" else 1.0
+
+
+def encode_values(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Return mV ``values`` as they are stored; int16 is rounded and clipped at +-32.767 mV."""
+    if dtype == "float32":
+        return np.ascontiguousarray(values, dtype="<f4")
+    steps = np.rint(np.asarray(values, dtype=np.float64) / scale_of(dtype))
+    return np.clip(steps, -32767, 32767).astype("<i2")
+
+
+def decode_values(stored: np.ndarray, scale_mv: float) -> np.ndarray:
+    """Return stored values as float32 mV (a copy)."""
+    if stored.dtype == np.int16:
+        return stored.astype(np.float32) * np.float32(scale_mv)
+    return np.array(stored, dtype=np.float32)
+
+
+def _write_header(stream: IO[bytes], shape: tuple[int, ...], dtype: str) -> None:
+    description = "<i2" if dtype == "int16" else "<f4"
+    npy_format.write_array_header_1_0(
+        stream, {"descr": description, "fortran_order": False, "shape": shape}
+    )
+
+
+def write_shard(
+    folder: Path | str, index: int, blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: str
+) -> Shard:
+    """Write a shard from blocks of segments.
+
+    Args:
+        folder: the manifest folder.
+        blocks: arrays (num_segments, *shape) in mV; consumed one by one.
+        dtype: ``float32`` or ``int16``.
+
+    Raises:
+        EcgError: it cannot be written; nothing stands under the final name then.
+    """
+    name = shard_file(index)
+    path = Path(folder) / name
+    rows = 0
+    with atomic_write(path, "wb") as stream:
+        # The header is written twice: numpy pads it, so that the number of rows can grow in place.
+        _write_header(stream, (0, *shape), dtype)
+        start = stream.tell()
+        for block in blocks:
+            if block.shape[1:] != tuple(shape):
+                raise EcgError(f"segments of shape {block.shape[1:]} for a store of {shape}")
+            stream.write(encode_values(block, dtype).tobytes())
+            rows += len(block)
+        stream.seek(0)
+        _write_header(stream, (rows, *shape), dtype)
+        if stream.tell() != start:
+            raise EcgError(f"{path}: the header of {rows} rows does not fit its place")
+        stream.seek(0, 2)
+    return Shard(name, rows, sha256_of_file(path))
+
+
+class Store:
+    """Read access by row number to all shards of a manifest."""
+
+    def __init__(self, folder: Path | str, description: dict[str, Any], shape: tuple[int, ...]):
+        """Take the ``store`` object of ``meta.json`` and the segment shape; files open when used.
+
+        Raises:
+            ManifestError: the description is incomplete or contradictory.
+        """
+        self.folder = Path(folder)
+        self.shape = tuple(shape)
+        try:
+            self.dtype = str(description["dtype"])
+            self.scale_mv = float(description.get("scale_mv", scale_of(self.dtype)))
+            self.shards = [
+                Shard(str(item["file"]), int(item["rows"]), str(item["sha256"]))
+                for item in description["shards"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ManifestError(
+                f"{self.folder}/meta.json: the store is not described ({error!r}); make it anew"
+            ) from error
+        self._starts = [0]
+        for shard in self.shards:
+            if Path(shard.file).is_absolute() or ".." in Path(shard.file).parts or shard.rows < 0:
+                raise ManifestError(f"{self.folder}/meta.json: bad store shard {shard}")
+            self._starts.append(self._starts[-1] + shard.rows)
+        self._arrays: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._starts[-1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the mapped files behind: a worker process maps them itself."""
+        return {**self.__dict__, "_arrays": {}}
+
+    def locate(self, row: int) -> tuple[int, int]:
+        """Return (shard index, row within it); ManifestError when out of range."""
+        if not 0 <= row < len(self):
+            raise ManifestError(f"{self.folder}: row {row} of a store of {len(self)} rows")
+        index = bisect.bisect_right(self._starts, row) - 1
+        return index, row - self._starts[index]
+
+    def array(self, index: int) -> np.ndarray:
+        """Return one shard, mapped: (rows, *shape) as stored.
+
+        Raises:
+            ManifestError: the file is missing, damaged, or not what ``meta.json`` says.
+        """
+        if index not in self._arrays:
+            self._arrays[index] = self._open(index)
+        return self._arrays[index]
+
+    def _open(self, index: int) -> np.ndarray:
+        shard = self.shards[index]
+        path = self.folder / shard.file
+        wanted = ((shard.rows, *self.shape), np.dtype("<i2" if self.dtype == "int16" else "<f4"))
+        try:
+            # An empty array cannot be mapped.
+            array = np.load(path, mmap_mode="r" if shard.rows else None, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ManifestError(
+                f"store shard {path} cannot be opened: {error}; make the manifest anew"
+            ) from error
+        if (array.shape, array.dtype) != wanted:
+            raise ManifestError(
+                f"store shard {path} holds {array.dtype} {array.shape}, meta.json says "
+                f"{wanted[1]} {wanted[0]}; make the manifest anew"
+            )
+        return array
+
+    def read(self, row: int) -> np.ndarray:
+        """Return one segment as float32 mV, a copy of shape ``shape``."""
+        index, inside = self.locate(row)
+        return decode_values(self.array(index)[inside], self.scale_mv)
+
+    def locator(self, row: int) -> str:
+        """Return the locator written into ``{split}.tsv``: ``store/shard-00000.npy:ROW``."""
+        index, inside = self.locate(row)
+        return f"{self.shards[index].file}:{inside}"
+
+    def verify(self) -> None:
+        """Compare every shard with its SHA-256; ManifestError names the first that differs."""
+        for index, shard in enumerate(self.shards):
+            self.array(index)
+            if sha256_of_file(self.folder / shard.file) != shard.sha256:
+                raise ManifestError(
+                    f"store shard {self.folder / shard.file} was changed after it was written; "
+                    "make the manifest anew"
+                )

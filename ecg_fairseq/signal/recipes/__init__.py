@@ -1,0 +1,44 @@
+"""All recipes by name. A recipe object is a constant; its fields are part of its hash."""
+
+from typing import Any
+
+from ecg_fairseq.errors import RecipeError
+from ecg_fairseq.signal.recipe import Recipe
+from ecg_fairseq.signal.recipes.beat import ECG_BYTE_BEAT
+from ecg_fairseq.signal.recipes.ecg_byte import ECG_BYTE, ECG_BYTE_10S, ECG_BYTE_REFERENCE
+
+_RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (ECG_BYTE, ECG_BYTE_10S, ECG_BYTE_REFERENCE, ECG_BYTE_BEAT)
+}
+RECIPE_NAMES = tuple(_RECIPES)
+
+
+def get_recipe(name: str) -> Recipe:
+    """Return a recipe by name; RecipeError lists the known names."""
+    try:
+        return _RECIPES[name]
+    except KeyError:
+        raise RecipeError(
+            f"unknown recipe {name!r}; expected one of {', '.join(RECIPE_NAMES)} "
+            "(`ecg-fairseq recipe NAME` explains one)"
+        ) from None
+
+
+def recipe_from_description(description: dict[str, Any], where: str) -> Recipe:
+    """Return the recipe that a manifest, tokenizer or checkpoint names.
+
+    Args:
+        description: an object with ``name`` and ``hash``.
+        where: what carries it, for the message.
+
+    Raises:
+        RecipeError: it is unknown here, or its constants differ.
+    """
+    recipe = get_recipe(str(description.get("name")))
+    if description.get("hash") != recipe.hash():
+        raise RecipeError(
+            f"{where} was prepared with recipe {recipe.name} of hash "
+            f"{str(description.get('hash'))[:12]}, this program's has {recipe.hash()[:12]}; "
+            "prepare the data anew or use the program version that made it"
+        )
+    return recipe

@@ -1,0 +1,64 @@
+"""Chooses the compiled core ``ecg_bpe`` or, without it, the Python twin with one warning."""
+
+import importlib
+import logging
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.tokenizer import twin
+from ecg_fairseq.tokenizer.quantiser import Quantiser
+
+logger = logging.getLogger(__name__)
+MODES = ("greedy", "bpe")
+
+
+class AnyEncoder(Protocol):
+    """What both cores offer: uint32 ids out, ids given to ``decode`` already checked."""
+
+    def encode(self, data: bytes) -> np.ndarray:
+        """Encode one sequence."""
+
+    def encode_batch(self, sequences: list[bytes], num_threads: int = 0) -> list[np.ndarray]:
+        """Encode many sequences; 0 threads means one per core."""
+
+    def encode_signals(
+        self, values: np.ndarray, quantiser: Quantiser, num_threads: int = 0
+    ) -> list[np.ndarray]:
+        """Quantise and encode float (N, P) rows."""
+
+    def decode(self, ids: np.ndarray) -> bytes:
+        """Return the bytes of ids."""
+
+
+@cache
+def compiled_core() -> Any:
+    """Return the compiled module ``ecg_bpe``, or None after one warning."""
+    try:
+        return importlib.import_module("ecg_bpe")
+    except ImportError as error:
+        logger.warning(
+            "the compiled tokenizer core is missing (%s); using the slow Python twin. "
+            "To build it, install Rust and run: pip install ./rust_bpe",
+            error,
+        )
+        return None
+
+
+def make_encoder(merges: np.ndarray, mode: str) -> AnyEncoder:
+    """Return an encoder for checked merges (M, 2) int64.
+
+    Raises:
+        TokenizerError: an unknown mode, or tokens that need more memory than an encoder may take.
+    """
+    if mode not in MODES:
+        raise TokenizerError(f"tokenizer mode must be one of {MODES}, got {mode!r}")
+    core = compiled_core()
+    if core is None:
+        return twin.Encoder(merges, mode)
+    try:
+        return core.Encoder(merges, mode)
+    except ValueError as error:
+        raise TokenizerError(f"cannot build an encoder: {error}") from error

@@ -1,0 +1,62 @@
+"""ECG-QA (PTB-XL version) -> manifest: PTB-XL's recordings with ECG-QA's questions.
+
+    python manifests/ecg_qa.py ECG_QA_DIR --ptb-xl PTB_XL_DIR --out DIR --recipe ecg_byte
+
+ECG-QA's own mapping step is not needed: recordings are found through ptbxl_database.csv.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ecg_fairseq.records.cohort import Cohort
+from ecg_fairseq.records.ecg_qa import (
+    SINGLE_TYPES,
+    SPLIT_RULES,
+    STYLE_CHOICES,
+    EcgQaChoice,
+    ecg_qa_cohort,
+    parse_question_types,
+)
+from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
+from ecg_fairseq.records.ptb_xl import RATES
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line of this script."""
+    parser = manifest_parser(__doc__, "ECG-QA's folder (holds ecgqa/ptbxl)")
+    parser.add_argument("--ptb-xl", type=Path, required=True, help="PTB-XL's folder")
+    parser.add_argument("--rate", type=int, choices=RATES, default=500, help="files to read, Hz")
+    parser.add_argument("--style", choices=STYLE_CHOICES, default="template", help="wording")
+    parser.add_argument(
+        "--question-types", default=",".join(SINGLE_TYPES), help="comma-separated, or all"
+    )
+    parser.add_argument(
+        "--split",
+        choices=SPLIT_RULES,
+        default="ecg-qa",
+        help="whose sides count; ptb-xl keeps only questions whose ECGs are on their own side",
+    )
+    parser.add_argument("--label-questions", action="store_true", help="add label-built questions")
+    parser.add_argument(
+        "--label-questions-for", default="train,valid,test", help="sides that get them"
+    )
+    return parser
+
+
+def make_cohort(arguments: argparse.Namespace) -> Cohort:
+    """Return the cohort the arguments ask for."""
+    wanted = arguments.label_questions_for if arguments.label_questions else ""
+    choice = EcgQaChoice(
+        arguments.style,
+        parse_question_types(arguments.question_types),
+        arguments.split,
+        tuple(filter(None, wanted.split(","))),
+        arguments.fraction,
+        arguments.seed,
+    )
+    return ecg_qa_cohort(arguments.raw_dir, arguments.ptb_xl, choice, arguments.rate)
+
+
+if __name__ == "__main__":
+    sys.exit(run_manifest_script(build_parser(), make_cohort))

@@ -1,0 +1,51 @@
+"""Your own recordings -> manifest: one .npy array (N, L, T) or a folder of WFDB records, and CSVs.
+
+    python manifests/own_data.py ecgs.npy --fs 500 --labels labels.csv --questions qa.csv \\
+        --out DIR --recipe ecg_byte
+
+Records of one patient must share a patient_id in the labels table; otherwise each record counts as
+its own patient, and the manifest says so.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ecg_fairseq.records.cohort import Cohort
+from ecg_fairseq.records.own_data import SPLIT_RULES, OwnData, own_cohort
+from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line of this script."""
+    parser = manifest_parser(__doc__, "a .npy array (N, L, T), or a folder of WFDB records")
+    parser.add_argument("--leads", help="leads of the array, comma-separated (default: the twelve)")
+    parser.add_argument("--fs", type=float, help="sampling rate of the array in Hz")
+    parser.add_argument("--unit", default="mV", help="unit of the array: mV, uV or V (default mV)")
+    parser.add_argument("--labels", type=Path, help="CSV: record_id, patient_id, labels ...")
+    parser.add_argument("--questions", type=Path, help="CSV: record_id, question, answer ...")
+    parser.add_argument(
+        "--split", choices=SPLIT_RULES, default="patient", help="draw sides, or read column split"
+    )
+    return parser
+
+
+def make_cohort(arguments: argparse.Namespace) -> Cohort:
+    """Return the cohort the arguments ask for."""
+    return own_cohort(
+        OwnData(
+            path=arguments.raw_dir,
+            leads=arguments.leads,
+            fs_hz=arguments.fs,
+            unit=arguments.unit,
+            labels=arguments.labels,
+            questions=arguments.questions,
+            split=arguments.split,
+            fraction=arguments.fraction,
+            seed=arguments.seed,
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_manifest_script(build_parser(), make_cohort))

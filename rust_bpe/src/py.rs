@@ -1,0 +1,267 @@
+//! The Python module: numpy in and out, the interpreter lock released while working.
+//!
+//! Every refusal is a `ValueError`; the Python side turns it into its own error class.
+
+use std::time::{Duration, Instant};
+
+use numpy::ndarray::Array2;
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::encode;
+use crate::merges::{BpeError, Merges, MAX_MERGES, NUM_BASE_IDS};
+use crate::quantise::Quantiser;
+use crate::text::Cell;
+use crate::train::{self, Options, Stop};
+
+impl From<BpeError> for PyErr {
+    fn from(error: BpeError) -> Self {
+        PyValueError::new_err(error.0)
+    }
+}
+
+/// Immutable encoder and decoder; safe to share between threads.
+#[pyclass(frozen, module = "ecg_bpe")]
+struct Encoder {
+    inner: encode::Encoder,
+}
+
+#[pymethods]
+impl Encoder {
+    #[new]
+    fn new(py: Python<'_>, merges: PyReadonlyArray2<'_, i64>, mode: &str) -> PyResult<Self> {
+        let pairs = pairs_of(&merges)?;
+        let inner = py.detach(|| encode::Encoder::new(&Merges::new(pairs)?, mode))?;
+        Ok(Self { inner })
+    }
+
+    fn encode<'py>(&self, py: Python<'py>, data: &[u8]) -> Bound<'py, PyArray1<u32>> {
+        PyArray1::from_vec(py, py.detach(|| self.inner.encode(data)))
+    }
+
+    #[pyo3(signature = (sequences, num_threads = 0))]
+    fn encode_batch<'py>(
+        &self,
+        py: Python<'py>,
+        sequences: Vec<Bound<'py, PyBytes>>,
+        num_threads: usize,
+    ) -> Vec<Bound<'py, PyArray1<u32>>> {
+        let views: Vec<&[u8]> = sequences.iter().map(|x| x.as_bytes()).collect();
+        arrays(
+            py,
+            py.detach(|| self.inner.encode_batch(&views, num_threads)),
+        )
+    }
+
+    /// `values`: C-contiguous float32 or float64 (N, P); `quantiser`: low, scale, num_symbols.
+    #[pyo3(signature = (values, quantiser, num_threads = 0))]
+    fn encode_signals<'py>(
+        &self,
+        py: Python<'py>,
+        values: &Bound<'py, PyAny>,
+        quantiser: &Bound<'py, PyAny>,
+        num_threads: usize,
+    ) -> PyResult<Vec<Bound<'py, PyArray1<u32>>>> {
+        let quantiser = Quantiser {
+            low: quantiser.getattr("low")?.extract()?,
+            scale: quantiser.getattr("scale")?.extract()?,
+            num_symbols: quantiser.getattr("num_symbols")?.extract()?,
+        };
+        let ids = if let Ok(rows) = values.extract::<PyReadonlyArray2<'py, f32>>() {
+            self.encode_rows(py, &rows, quantiser, num_threads)?
+        } else {
+            let rows = values.extract::<PyReadonlyArray2<'py, f64>>()?;
+            self.encode_rows(py, &rows, quantiser, num_threads)?
+        };
+        Ok(arrays(py, ids))
+    }
+
+    fn decode<'py>(
+        &self,
+        py: Python<'py>,
+        ids: PyReadonlyArray1<'py, i64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let ids = ids.as_slice()?;
+        let bytes = py.detach(|| self.inner.decode(ids))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+}
+
+impl Encoder {
+    fn encode_rows<T: numpy::Element + Copy + Into<f64> + Sync>(
+        &self,
+        py: Python<'_>,
+        rows: &PyReadonlyArray2<'_, T>,
+        quantiser: Quantiser,
+        num_threads: usize,
+    ) -> PyResult<Vec<Vec<u32>>> {
+        let (num_rows, length) = (rows.shape()[0], rows.shape()[1]);
+        if length == 0 {
+            return Ok(vec![vec![]; num_rows]);
+        }
+        let values = rows.as_slice()?;
+        Ok(py.detach(|| {
+            self.inner
+                .encode_signals(values, length, quantiser, num_threads)
+        }))
+    }
+}
+
+fn arrays<'py>(py: Python<'py>, ids: Vec<Vec<u32>>) -> Vec<Bound<'py, PyArray1<u32>>> {
+    ids.into_iter()
+        .map(|ids| PyArray1::from_vec(py, ids))
+        .collect()
+}
+
+fn pairs_of(merges: &PyReadonlyArray2<'_, i64>) -> PyResult<Vec<(u32, u32)>> {
+    let wrong = || PyValueError::new_err("merges must be an (M, 2) int64 array of ids");
+    if merges.shape()[1] != 2 {
+        return Err(wrong());
+    }
+    let rows = merges.as_array();
+    rows.outer_iter()
+        .map(|row| match (u32::try_from(row[0]), u32::try_from(row[1])) {
+            (Ok(left), Ok(right)) => Ok((left, right)),
+            _ => Err(wrong()),
+        })
+        .collect()
+}
+
+enum AnyTrainer {
+    Narrow(train::Trainer<u16>),
+    Wide(train::Trainer<u32>),
+}
+
+/// Apply the same code to the trainer of either width.
+macro_rules! each {
+    ($any:expr, $trainer:ident => $code:expr) => {
+        match $any {
+            AnyTrainer::Narrow($trainer) => $code,
+            AnyTrainer::Wide($trainer) => $code,
+        }
+    };
+}
+
+/// A training run: add sequences, then run until a stop reason is returned.
+#[pyclass(module = "ecg_bpe")]
+struct Trainer {
+    inner: AnyTrainer,
+}
+
+#[pymethods]
+impl Trainer {
+    #[new]
+    #[pyo3(signature = (num_merges, min_count = 1, num_threads = 0, prefix = None))]
+    fn new(
+        py: Python<'_>,
+        num_merges: usize,
+        min_count: u64,
+        num_threads: usize,
+        prefix: Option<PyReadonlyArray2<'_, i64>>,
+    ) -> PyResult<Self> {
+        let prefix = prefix
+            .as_ref()
+            .map(pairs_of)
+            .transpose()?
+            .unwrap_or_default();
+        let options = Options {
+            num_merges,
+            min_count,
+            num_threads,
+            prefix,
+        };
+        let fits = num_merges <= MAX_MERGES && NUM_BASE_IDS + num_merges <= u16::WALL_ID as usize;
+        let inner = py.detach(|| -> Result<AnyTrainer, BpeError> {
+            Ok(if fits {
+                AnyTrainer::Narrow(train::Trainer::new(options)?)
+            } else {
+                AnyTrainer::Wide(train::Trainer::new(options)?)
+            })
+        })?;
+        Ok(Self { inner })
+    }
+
+    /// Make room for this many symbols and sequence ends in one piece.
+    fn reserve(&mut self, num_cells: usize) -> PyResult<()> {
+        Ok(each!(&mut self.inner, trainer => trainer.text()?.reserve(num_cells))?)
+    }
+
+    /// Append symbols to the current sequence; `end` closes it.
+    #[pyo3(signature = (data, end = true))]
+    fn add(&mut self, data: PyReadonlyArray1<'_, u8>, end: bool) -> PyResult<()> {
+        let data = data.as_slice()?;
+        Ok(each!(&mut self.inner, trainer => trainer.text()?.add(data, end))?)
+    }
+
+    /// Merge until `max_merges` are done here, `max_seconds` are over or nothing is left to do;
+    /// returns the number done and, at the end, why it ended.
+    fn run(
+        &mut self,
+        py: Python<'_>,
+        max_merges: usize,
+        max_seconds: f64,
+    ) -> PyResult<(usize, Option<&'static str>)> {
+        let limit = Duration::try_from_secs_f64(max_seconds).unwrap_or(Duration::MAX);
+        let inner = &mut self.inner;
+        let (done, stop) = py.detach(|| -> Result<(usize, Option<Stop>), BpeError> {
+            let start = Instant::now();
+            let mut done = 0;
+            while done < max_merges && start.elapsed() < limit {
+                match each!(&mut *inner, trainer => trainer.step())? {
+                    None => done += 1,
+                    stop => return Ok((done, stop)),
+                }
+            }
+            Ok((done, None))
+        })?;
+        Ok((done, stop.map(Stop::name)))
+    }
+
+    /// All merges so far, (M, 2) int64, those of the prefix included.
+    fn merges<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray2<i64>> {
+        merges_array(py, each!(&self.inner, trainer => trainer.merges()))
+    }
+
+    /// The count of each merge of this run when it was chosen.
+    fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        PyArray1::from_slice(py, each!(&self.inner, trainer => trainer.counts()))
+    }
+
+    /// (symbols, sequences) of the text.
+    fn size(&self) -> (u64, u64) {
+        each!(&self.inner, trainer => trainer.size())
+    }
+}
+
+/// Train by counting everything again for every merge (oracle and baseline of the benchmark).
+#[pyfunction]
+#[pyo3(signature = (sequences, num_merges, min_count = 1))]
+fn train_by_recount<'py>(
+    py: Python<'py>,
+    sequences: Vec<Bound<'py, PyBytes>>,
+    num_merges: usize,
+    min_count: u64,
+) -> (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray1<u64>>) {
+    let views: Vec<&[u8]> = sequences.iter().map(|x| x.as_bytes()).collect();
+    let (merges, counts) =
+        py.detach(|| crate::recount::train_by_recount(&views, num_merges, min_count));
+    (merges_array(py, &merges), PyArray1::from_vec(py, counts))
+}
+
+fn merges_array<'py>(py: Python<'py>, pairs: &[(u32, u32)]) -> Bound<'py, PyArray2<i64>> {
+    let array = Array2::from_shape_fn((pairs.len(), 2), |(k, side)| {
+        i64::from(if side == 0 { pairs[k].0 } else { pairs[k].1 })
+    });
+    PyArray2::from_owned_array(py, array)
+}
+
+/// Compiled core of the ECG-BPE tokenizer.
+#[pymodule]
+fn ecg_bpe(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(train_by_recount, module)?)?;
+    module.add_class::<Encoder>()?;
+    module.add_class::<Trainer>()
+}

@@ -1,0 +1,13 @@
+"""What `scripts/parity.py SYSTEM` runs: for each system, the modules that compare us with it.
+
+A module has ``checks(case_dir: Path) -> Iterator[Check]`` and yields nothing for a folder that
+holds no case of its kind. A new system adds its line here and its modules beside this file.
+"""
+
+SYSTEMS: dict[str, tuple[str, ...]] = {
+    "ecg-byte": ("ecg_byte_signal", "bpe_cases"),
+    "ecg-fm": (),
+    "heartllm": (),
+    "dual-attention": (),
+    "ecg-encoder": (),
+}

@@ -1,0 +1,1 @@
+"""The quickstart's plan, stages and results."""

@@ -1,0 +1,72 @@
+"""results.json and report.html from what the stages left."""
+
+import platform
+from importlib import metadata
+from typing import Any
+
+from ecg_fairseq.errors import EcgError
+from ecg_fairseq.evaluation.predictions import read_predictions
+from ecg_fairseq.evaluation.training_log import read_curves
+from ecg_fairseq.files import read_json, write_json
+from ecg_fairseq.plot.report import choose_examples, write_report
+from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.read import read_record
+from ecg_fairseq.records.record import EcgRecord
+from quickstart_stages.plan import Plan
+from quickstart_stages.runner import StageRunner
+
+_PACKAGES = ("ecg-fairseq", "fairseq-fixed", "torch", "transformers", "numpy", "scipy", "wfdb")
+
+
+def write_results(plan: Plan, runner: StageRunner) -> None:
+    """Write both files into ``plan.out``."""
+    manifest = Manifest.load(plan.out / "manifest")
+    results = {
+        **read_json(plan.out / "scores.json", EcgError, "scores"),
+        "seconds": runner.seconds,
+        "peak_rss_mb": round(runner.peak_rss_mb),
+        "versions": _versions(),
+        "data_sha256": manifest.meta["data_sha256"],
+        "seed": plan.seed,
+        "dataset": plan.dataset,
+        "title": "ECG-Byte quickstart",
+        "command": _command(plan),
+    }
+    write_json(plan.out / "results.json", results)
+
+    def load_record(record_id: str) -> EcgRecord:
+        return read_record(plan.records / manifest.record_row(record_id).source, record_id)
+
+    examples = choose_examples(
+        read_predictions(plan.out / "predictions.jsonl"), load_record, seed=plan.seed
+    )
+    curves = read_curves(plan.out / "logs/train.log")
+    write_report(plan.out / "report.html", results, examples, curves, _notes(plan))
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        found[name] = metadata.version(name)
+    return found
+
+
+def _command(plan: Plan) -> str:
+    words = ["bash scripts/quickstart.sh", f"--seed {plan.seed}"]
+    words += ["--smoke"] if plan.is_smoke else []
+    words += ["--ptb-xl PTB_XL"] if plan.ptb_xl else []
+    words += ["--ecg-qa ECG_QA"] if plan.ecg_qa else []
+    return " ".join(words)
+
+
+def _notes(plan: Plan) -> list[str]:
+    """Return what a reader must know before the figures."""
+    notes = []
+    if plan.is_smoke:
+        notes.append(
+            "Smoke run: a tiny model after a handful of updates. It shows that everything works, "
+            "and it has learnt nothing."
+        )
+    if plan.ptb_xl is None:
+        notes.append("Simulated ECGs: these figures say nothing about real patients.")
+    return notes

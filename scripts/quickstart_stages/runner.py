@@ -1,0 +1,127 @@
+"""Runs stages one after another: log files, progress, times and peak memory."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from ecg_fairseq.errors import EcgError
+from quickstart_stages.plan import Stage
+
+_SECONDS_BETWEEN_SAMPLES = 0.25
+_SECONDS_BETWEEN_LINES = 15.0
+_LINES_SHOWN_ON_FAILURE = 15
+
+
+class StageRunner:
+    """Runs stages and keeps what they took.
+
+    Attributes:
+        seconds: stage -> wall seconds; a stage that was complete already counts 0.
+        peak_rss_mb: largest summed resident memory of this process and all below it.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.seconds: dict[str, float] = {}
+        self.peak_rss_mb = 0.0
+
+    def run(self, stage: Stage) -> None:
+        """Run a stage unless it is complete.
+
+        Raises:
+            EcgError: the command failed; its last lines are shown.
+        """
+        if stage.done is not None and stage.done.exists():
+            print(f"[{stage.name}] done already", file=sys.stderr)
+            self.seconds[stage.name] = 0.0
+            return
+        log = self.out / "logs" / f"{stage.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        print(f"[{stage.name}] {' '.join(stage.command)}", file=sys.stderr)
+        start = time.monotonic()
+        status = self._execute(stage, log)
+        self.seconds[stage.name] = round(time.monotonic() - start, 1)
+        if status != 0:
+            tail = "\n".join(
+                log.read_text(errors="replace").splitlines()[-_LINES_SHOWN_ON_FAILURE:]
+            )
+            raise EcgError(
+                f"stage {stage.name} failed with status {status}; the end of {log}:\n{tail}"
+            )
+        print(f"[{stage.name}] {self.seconds[stage.name]} s", file=sys.stderr)
+
+    def _execute(self, stage: Stage, log: Path) -> int:
+        """Run the command, copy its output to the log, watch its memory."""
+        with open(log, "a", encoding="utf-8") as stream:
+            process = subprocess.Popen(
+                stage.command,
+                cwd=log.parent,
+                env=_environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            finished = threading.Event()
+            watcher = threading.Thread(target=self._watch_memory, args=(finished,), daemon=True)
+            watcher.start()
+            try:
+                _copy_output(process, stream)
+                return process.wait()
+            finally:
+                process.terminate()
+                finished.set()
+                watcher.join()
+
+    def _watch_memory(self, finished: threading.Event) -> None:
+        """Sample the process tree until the stage is finished."""
+        own = psutil.Process()
+        while not finished.wait(_SECONDS_BETWEEN_SAMPLES):
+            total = 0
+            for process in (own, *own.children(recursive=True)):
+                try:
+                    total += process.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            self.peak_rss_mb = max(self.peak_rss_mb, total / 1e6)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of every stage: threads that wait without spinning."""
+    return {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", **os.environ}
+
+
+def _copy_output(process: "subprocess.Popen[str]", stream) -> None:
+    """Write every line to the log, and now and then one short line to stderr."""
+    last = time.monotonic()
+    for line in process.stdout or ():
+        stream.write(line)
+        stream.flush()
+        if time.monotonic() - last > _SECONDS_BETWEEN_LINES and (text := _summary(line)):
+            print(f"    {text}", file=sys.stderr)
+            last = time.monotonic()
+
+
+def _summary(line: str) -> str:
+    """Return a training or progress line in words, or nothing."""
+    start = line.find("{")
+    try:
+        values = json.loads(line[start:]) if start >= 0 else None
+    except ValueError:
+        return ""
+    if not isinstance(values, dict):
+        return ""
+    if "num_updates" in values and "loss" in values:
+        return (
+            f"update {values['num_updates']}: loss {values['loss']}, "
+            f"answers right {values.get('answer_accuracy')} % (training)"
+        )
+    if "progress" in values:
+        return f"{values['done']} of {values['total']} {values['progress']}"
+    return ""

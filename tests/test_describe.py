@@ -1,0 +1,126 @@
+"""`ecg-fairseq describe` shows every field of what is registered; what we register is ours."""
+
+import ast
+import enum
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from ecg_fairseq.cli import describe
+from ecg_fairseq.cli.main import main
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def registered() -> list[describe.Registered]:
+    return list(describe.registered())
+
+
+class Shape(enum.Enum):
+    ROUND = "round"
+    SQUARE = "square"
+
+
+@dataclass
+class Inner:
+    width: int = field(default=3, metadata={"help": "how  wide\n in cells"})
+
+
+@dataclass
+class Sample:
+    nothing: int
+    _name: str = "sample"
+    data: str = field(default="???", metadata={"help": "a folder"})
+    shape: Shape = Shape.ROUND
+    rates: list[float] = field(default_factory=lambda: [0.5])
+    limit: Optional[int] = None  # noqa: UP045 - configuration files are written this way
+    seed: int = "${common.seed}"
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_rows_of_a_configuration() -> None:
+    rows = {row["name"]: row for row in describe.field_rows(Sample)}
+    assert list(rows) == ["nothing", "data", "shape", "rates", "limit", "seed", "inner.width"]
+    assert rows["data"]["default"] == rows["nothing"]["default"] == "required"
+    assert rows["shape"]["default"] == "round"
+    assert rows["shape"]["choices"] == ["round", "square"]
+    assert rows["rates"]["default"] == [0.5]
+    assert (rows["limit"]["type"], rows["limit"]["default"]) == ("Optional[int]", None)
+    assert rows["seed"]["default"] == "${common.seed}"
+    assert rows["inner.width"]["help"] == "how wide in cells"
+
+
+def test_prints_type_default_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "cosine"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("lr_scheduler cosine ")
+    assert "  warmup_updates: int = 0\n      warmup the learning rate" in out
+
+
+def test_json_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "adam", "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert (entry["kind"], entry["name"]) == ("optimizer", "adam")
+    assert {"name", "type", "default", "choices", "help"} == set(entry["fields"][0])
+
+
+def test_unknown_name_lists_ours(
+    capsys: pytest.CaptureFixture[str], registered: list[describe.Registered]
+) -> None:
+    assert main(["describe", "no_such_thing"]) == 1
+    err = capsys.readouterr().err
+    assert "'no_such_thing'" in err
+    for entry in registered:
+        assert not entry.is_ours or f"{entry.kind} {entry.name}" in err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("task", "ecg_qa"), ("model", "ecg_llm"), ("criterion", "ecg_answer_cross_entropy")],
+)
+def test_ours_are_registered_with_help_on_every_field(
+    kind: str, name: str, registered: list[describe.Registered]
+) -> None:
+    entry = next(entry for entry in registered if (entry.kind, entry.name) == (kind, name))
+    assert entry.config is not None
+    # A default such as ${common.seed} says all there is to say.
+    without_help = [
+        row["name"]
+        for row in describe.field_rows(entry.config)
+        if not row["help"] and not str(row["default"]).startswith("${")
+    ]
+    assert not without_help
+
+
+def names_in_our_source() -> set[tuple[str, str]]:
+    """Return (kind, name) of every ``@register_...("name", ...)`` in the package."""
+    found = set()
+    for path in (PROJECT / "ecg_fairseq").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for call in getattr(node, "decorator_list", []):
+                kind = ast.unparse(getattr(call, "func", call)).split(".")[-1]
+                kind = kind.removesuffix("_architecture")
+                if kind.startswith("register_") and isinstance(call, ast.Call):
+                    found.add((kind.removeprefix("register_"), ast.literal_eval(call.args[0])))
+    return found
+
+
+def test_every_name_we_register_leads_to_our_class(
+    registered: list[describe.Registered],
+) -> None:
+    # fairseq hands back its own class, without an error, for a task or model name that is taken.
+    classes = {(entry.kind, entry.name): entry.cls.__module__ for entry in registered}
+    ours = names_in_our_source() - {
+        (kind, name) for kind, name in names_in_our_source() if "arch" in kind
+    }
+    assert ours
+    foreign = {
+        key: classes.get(key, "registered nowhere")
+        for key in ours
+        if not classes.get(key, "").startswith("ecg_fairseq.")
+    }
+    assert not foreign
