@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecg_fairseq.records.label_questions_statements import (
-    ABOVE,
     ALL_NAMES,
     AXIS_NAMES,
     CERTAIN_LIKELIHOOD,
@@ -40,15 +39,11 @@ _CHOICES = {
         ("ASMI", "IMI"),
         ("ISC_", "LVH"),
     ],
-    6: [("PVC", "STD_"), ("STE_", "INVT"), ("VCLVH", "LVOLT"), ("ABQRS", "NDT"), ("PVC", "PAC")],
+    6: [("PVC", "STD_"), ("INVT", "LVOLT"), ("VCLVH", "LVOLT"), ("ABQRS", "NDT"), ("PVC", "PAC")],
     7: [("SBRAD", "STACH"), ("SR", "AFIB"), ("SARRH", "SBRAD")],
 }
 _VERIFIED_AXES = ("left axis deviation", "right axis deviation")
-_VERIFIED_RANGES = {
-    "rr interval": (WITHIN,),
-    "pr interval": (ABOVE,),
-    "qrs duration": (ABOVE,),
-}
+_VERIFIED_RANGES = {"rr interval": (WITHIN,)}
 
 
 @dataclass(frozen=True)

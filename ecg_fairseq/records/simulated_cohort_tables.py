@@ -74,7 +74,6 @@ _STATEMENTS = {
     "CLBBB": ("diagnostic", "CD", "CLBBB"),
     "PVC": ("form", "", ""),
     "STD_": ("form", "", ""),
-    "VCLVH": ("form", "", ""),
     "INVT": ("form", "", ""),
     "LVOLT": ("form", "", ""),
     "STE_": ("form", "", ""),
@@ -105,7 +104,7 @@ def scp_codes(findings: Findings) -> dict[str, float]:
     if findings.av_block:
         codes["1AVB"] = 100.0
     if findings.voltage == "hypertrophy":
-        codes |= {"LVH": 100.0, "VCLVH": 0.0}
+        codes["LVH"] = 100.0
     if findings.voltage == "low":
         codes["LVOLT"] = 0.0
     codes |= _REPOLARISATION_CODES[findings.repolarisation]

@@ -8,8 +8,8 @@ from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.wfdb_header import (
     Header,
     SignalLine,
-    check_file_name,
     check_size,
+    find_signal_file,
     millivolts_per_unit,
 )
 from ecg_fairseq.signal.leads import canonical_leads
@@ -21,12 +21,11 @@ _INVALID = {"16": -32768, "212": -2048}
 def is_fast(header: Header) -> bool:
     """Say whether all signals lie interleaved in one file of a format that is read here."""
     first = header.signals[0]
-    return header.num_samples is not None and all(
-        signal.format in FORMATS
-        and (signal.file, signal.format, signal.offset) == (first.file, first.format, first.offset)
-        and signal.samples_per_frame == 1
-        and signal.skew == 0
-        for signal in header.signals
+    form = (first.file, first.format, 1, 0, first.offset)
+    return (
+        header.num_samples is not None
+        and first.format in FORMATS
+        and all(signal[:5] == form for signal in header.signals)
     )
 
 
@@ -41,21 +40,28 @@ def read_fast(header: Header, path: Path, has_checksums: bool = False) -> np.nda
     Raises:
         RecordError: the signal file is missing, outside the folder, too short, or damaged.
     """
-    first = header.signals[0]
     steps = _read_steps(header, path)
     if has_checksums:
         check_samples(steps, header.signals, path)
-    signal = np.empty(steps.shape[::-1], dtype=np.float32)
-    np.copyto(signal, steps.T, casting="same_kind")
-    invalid = signal == _INVALID[first.format]
-    baseline = np.array([line.baseline for line in header.signals], dtype=np.float32)
-    divisor = np.array([line.gain / millivolts_per_unit(line.unit) for line in header.signals])
-    if baseline.any():
-        signal -= baseline[:, None]
-    signal /= divisor.astype(np.float32)[:, None]
-    if invalid.any():
+    mark = _INVALID[header.signals[0].format]
+    by_lead = np.ascontiguousarray(steps.T)
+    invalid = by_lead == mark if by_lead.min() == mark else None
+    signal = by_lead.astype(np.float32)
+    baseline, divisor = _scales(header.signals)
+    if baseline is not None:
+        signal -= baseline
+    signal /= divisor
+    if invalid is not None:
         signal[invalid] = np.nan
     return signal
+
+
+def _scales(signals: tuple[SignalLine, ...]) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return baselines (None when all are zero) and steps per mV, float32 (L, 1)."""
+    baselines = [line.baseline for line in signals]
+    per_mv = [line.gain / millivolts_per_unit(line.unit) for line in signals]
+    baseline = np.array(baselines, dtype=np.float32)[:, None] if any(baselines) else None
+    return baseline, np.array(per_mv, dtype=np.float32)[:, None]
 
 
 def lead_names(header: Header) -> tuple[str, ...]:
@@ -69,10 +75,11 @@ def _read_steps(header: Header, path: Path) -> np.ndarray:
     num_samples = header.num_samples or 0
     count = num_samples * len(header.signals)
     num_bytes = 2 * count if first.format == "16" else count // 2 * 3 + count % 2 * 2
-    check_file_name(first.file, path)
-    target = path.parent / first.file
-    check_size(target, num_bytes + first.offset, num_samples, path)
-    raw = np.fromfile(target, dtype=np.uint8, count=num_bytes, offset=first.offset)
+    target, size = find_signal_file(first.file, path)
+    check_size(target, size, num_bytes + first.offset, num_samples, path)
+    with open(target, "rb", buffering=0) as stream:
+        stream.seek(first.offset)
+        raw = np.frombuffer(stream.read(num_bytes), dtype=np.uint8)
     if len(raw) != num_bytes:
         raise RecordError(f"{target} gave {len(raw)} of {num_bytes} bytes; copy it again")
     steps = raw.view("<i2") if first.format == "16" else unpack_212(raw, count)
@@ -96,7 +103,7 @@ def unpack_212(raw: np.ndarray, count: int) -> np.ndarray:
 
 
 def check_samples(steps: np.ndarray, signals: tuple[SignalLine, ...], path: Path) -> None:
-    """Compare samples with the initial values and checksums of the header, where it has them.
+    """Compare samples with the checksums of the header, where it has them.
 
     Raises:
         RecordError: names the first lead that differs.
@@ -104,7 +111,8 @@ def check_samples(steps: np.ndarray, signals: tuple[SignalLine, ...], path: Path
     sums = steps.astype(np.int64).sum(axis=0)
     for column, signal in enumerate(signals):
         wanted = signal.checksum
-        if wanted is not None and (int(sums[column]) - wanted) % 65536:
+        is_number = wanted.lstrip("+-").isdecimal() and len(wanted) < 18
+        if wanted and (not is_number or (int(sums[column]) - int(wanted)) % 65536):
             raise RecordError(
                 f"{path}: lead {signal.name} does not add up to its checksum {wanted}; the signal "
                 "file was changed or damaged: copy the record again"

@@ -5,17 +5,21 @@ more than reading the samples takes. What is not of the common form is left to w
 Format: https://physionet.org/physiotools/wag/header-5.htm
 """
 
+import contextlib
 import math
+import os
 import re
+import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ecg_fairseq.errors import RecordError
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_CHANNELS = 256
 MAX_VALUES = 100_000_000  # 12 leads for 4.6 hours at 500 Hz
-_DEFAULT_GAIN = 200.0
 _DEFAULT_FS_HZ = 250.0
 _UNITS_PER_MV = {"mv": 1.0, "v": 1e-3, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
 
@@ -23,21 +27,18 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RECORD_LINE = re.compile(
     r"(?P<name>[^\s/]+)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d+)"
     rf"(?:[ \t]+(?P<fs>{_NUMBER})(?:/{_NUMBER})?(?:\({_NUMBER}\))?(?:[ \t]+(?P<samples>\d+))?)?"
-    r"(?:[ \t].*)?"
+    r"(?:[ \t].*)?",
+    re.ASCII,
 )
-_SIGNAL_LINE = re.compile(
-    r"(?P<file>\S+)[ \t]+(?P<format>\d+)(?:x(?P<frame>\d+))?(?::(?P<skew>\d+))?"
-    r"(?:\+(?P<offset>\d+))?"
-    rf"(?:[ \t]+(?P<gain>{_NUMBER})(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<unit>\S+))?"
-    r"(?:[ \t]+(?P<resolution>\d+)(?:[ \t]+(?P<zero>[-+]?\d+)(?:[ \t]+(?P<initial>[-+]?\d+)"
-    r"(?:[ \t]+(?P<checksum>[-+]?\d+)(?:[ \t]+(?P<block>\d+)(?:[ \t]+(?P<name>.*\S))?"
-    r")?)?)?)?)?)?[ \t]*"
-)
+_FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
+_GAIN_FIELD = re.compile(rf"({_NUMBER})(?:\(([-+]?\d+)\))?(?:/(\S+))?", re.ASCII)
+_INTEGER = re.compile(r"[-+]?\d+", re.ASCII)
+_MOST_DIGITS = 17
+_DEFAULT_GAIN = (200.0, 0, "mV")
 
 
-@dataclass(frozen=True, slots=True)
-class SignalLine:
-    """One signal of a header; ``baseline`` is the step that means 0 mV."""
+class SignalLine(NamedTuple):
+    """One signal of a header; ``baseline`` is the step that means 0 mV; texts may be empty."""
 
     file: str
     format: str
@@ -47,8 +48,7 @@ class SignalLine:
     gain: float
     baseline: int
     unit: str
-    initial: int | None
-    checksum: int | None
+    checksum: str
     name: str
 
 
@@ -68,11 +68,12 @@ def read_header_text(path: Path) -> str:
         RecordError: it is missing, empty, far too large or binary.
     """
     try:
-        size = path.stat().st_size
-        content = b"" if size > MAX_HEADER_BYTES else path.read_bytes()
+        with open(path, "rb", buffering=0) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(size) if size <= MAX_HEADER_BYTES else b""
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror or error}") from error
-    if size == 0 or size > MAX_HEADER_BYTES:
+    if not content:
         raise RecordError(f"{path} has {size} bytes; a WFDB header has 1 to {MAX_HEADER_BYTES}")
     if b"\0" in content:
         raise RecordError(f"{path} is not a WFDB header: it holds zero bytes; copy it again")
@@ -88,7 +89,7 @@ def parse_header(text: str, path: Path) -> Header | None:
     Raises:
         RecordError: counts, rate or gain that no recording can have.
     """
-    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip() and line[0] != "#"]
+    lines = [line for line in text.splitlines() if line and not line.isspace() and line[0] != "#"]
     first = _RECORD_LINE.fullmatch(lines[0].strip()) if lines else None
     if first is None:
         return None
@@ -97,45 +98,62 @@ def parse_header(text: str, path: Path) -> Header | None:
     check_counts(num_signals, num_samples, path)
     if first["segments"] is not None or len(lines) - 1 < num_signals:
         return None
-    matches = [_SIGNAL_LINE.fullmatch(line.strip()) for line in lines[1 : num_signals + 1]]
-    signals = tuple(_signal(match) for match in matches if match is not None)
-    if len(signals) < num_signals:
-        return None
+    signals = []
+    for line in lines[1 : num_signals + 1]:
+        signal = _signal(line)
+        if signal is None:
+            return None
+        check_gain(signal.name, signal.gain, path)
+        signals.append(signal)
     fs_hz = float(first["fs"]) if first["fs"] else _DEFAULT_FS_HZ
     check_rate(fs_hz, path)
-    for signal in signals:
-        check_gain(signal.name, signal.gain, path)
     # A length of 0 means "unknown" in WFDB.
-    return Header(fs_hz, num_samples or None, signals)
+    return Header(fs_hz, num_samples or None, tuple(signals))
 
 
 def _count(text: str) -> int:
     """Return an integer; texts of more digits than any recording needs become a huge number."""
-    return int(text) if len(text) < 18 else MAX_VALUES + 1
+    return int(text) if len(text) <= _MOST_DIGITS else MAX_VALUES + 1
 
 
-def _signal(match: re.Match[str]) -> SignalLine:
-    zero = _count_signed(match["zero"]) or 0
-    baseline = _count_signed(match["baseline"])
+def _signal(line: str) -> SignalLine | None:
+    """Parse a signal line: ``file format gain resolution zero initial checksum block name``.
+
+    Fields are left out from the right only; None when a field has another form.
+    """
+    fields = line.split(None, 8)
+    num_fields = len(fields)
+    form = _parse_format(fields[1]) if num_fields > 1 else None
+    gain = (
+        _parse_gain(fields[2], fields[4] if num_fields > 4 else "0")
+        if num_fields > 2
+        else _DEFAULT_GAIN
+    )
+    if form is None or gain is None:
+        return None
+    checksum = fields[6] if num_fields > 6 else ""
     return SignalLine(
-        file=match["file"],
-        format=match["format"],
-        samples_per_frame=_count(match["frame"] or "1"),
-        skew=_count(match["skew"] or "0"),
-        offset=_count(match["offset"] or "0"),
-        gain=float(match["gain"]) if match["gain"] else _DEFAULT_GAIN,
-        baseline=zero if baseline is None else baseline,
-        unit=match["unit"] or "mV",
-        initial=_count_signed(match["initial"]),
-        checksum=_count_signed(match["checksum"]),
-        name=match["name"] or "",
+        fields[0], *form, *gain, checksum, fields[8].rstrip() if num_fields > 8 else ""
     )
 
 
-def _count_signed(text: str | None) -> int | None:
-    if text is None:
+@lru_cache(maxsize=256)
+def _parse_format(text: str) -> tuple[str, int, int, int] | None:
+    """Return (format, samples per frame, skew, byte offset) of ``16x1:0+24``."""
+    match = _FORMAT.fullmatch(text)
+    if match is None:
         return None
-    return int(text) if len(text) < 18 else MAX_VALUES + 1
+    return match[1], _count(match[2] or "1"), _count(match[3] or "0"), _count(match[4] or "0")
+
+
+@lru_cache(maxsize=1024)
+def _parse_gain(text: str, zero: str) -> tuple[float, int, str] | None:
+    """Return (gain, baseline, unit) of ``1000.0(0)/mV``; ``zero`` stands in for no baseline."""
+    match = _GAIN_FIELD.fullmatch(text)
+    baseline = match and (match[2] or zero)
+    if match is None or not baseline or _INTEGER.fullmatch(baseline) is None:
+        return None
+    return float(match[1]), _count(baseline), match[3] or "mV"
 
 
 def check_counts(num_signals: int | None, num_samples: int | None, path: Path) -> None:
@@ -163,23 +181,34 @@ def check_gain(lead: str, gain: float, path: Path) -> None:
         )
 
 
-def check_file_name(name: str, path: Path) -> None:
-    """Refuse signal file names that point outside the header's folder."""
-    target = path.parent / name
+def find_signal_file(name: str, path: Path) -> tuple[str, int]:
+    """Return path and size of a signal file.
+
+    Raises:
+        RecordError: the name points outside the header's folder, or no such file is there.
+    """
     inside = name not in ("", ".", "..", "~") and "/" not in name and "\\" not in name
-    if inside and target.is_symlink():
-        inside = target.resolve().parent == path.parent.resolve()
+    folder = os.path.dirname(path)
+    target = os.path.join(folder, name)
+    state = None
+    if inside:
+        with contextlib.suppress(OSError, ValueError):
+            state = os.lstat(target)
+            if stat.S_ISLNK(state.st_mode):
+                real = os.path.realpath(target)
+                inside = os.path.dirname(real) == os.path.realpath(folder)
+                state = os.stat(target)
     if not inside:
         raise RecordError(
             f"{path} names the signal file {name!r}; expected a file in the header's own folder"
         )
-    if not target.is_file():
+    if state is None or not stat.S_ISREG(state.st_mode):
         raise RecordError(f"{path} names the signal file {name!r}, which is not there; copy it too")
+    return target, state.st_size
 
 
-def check_size(target: Path, wanted: int, num_samples: int, path: Path) -> None:
+def check_size(target: str, have: int, wanted: int, num_samples: int, path: Path) -> None:
     """Refuse a signal file that is shorter than its header says, or more than twice as long."""
-    have = target.stat().st_size
     # Longer by a few bytes is common (padding); twice as long means the header is of another file.
     if have < wanted or have > 2 * wanted + 1024:
         raise RecordError(

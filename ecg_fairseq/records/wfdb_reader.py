@@ -5,6 +5,7 @@ more samples than the file holds, and wfdb itself would hang, crash or return no
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.records.wfdb_fast import is_fast, lead_names, read_fast
 from ecg_fairseq.records.wfdb_header import (
     check_counts,
-    check_file_name,
     check_gain,
     check_rate,
     check_size,
+    find_signal_file,
     millivolts_per_unit,
     parse_header,
     read_header_text,
@@ -58,7 +59,7 @@ def read_wfdb(
         RecordError: header or signal file is missing, damaged or contradictory, or a lead name,
             gain or unit is unusable.
     """
-    header_path = _header_path(Path(path))
+    header_path = _header_path(path)
     header = parse_header(read_header_text(header_path), header_path)
     name = record_id or header_path.stem
     if header is None or not is_fast(header):
@@ -96,13 +97,14 @@ def _read_through_wfdb(header_path: Path, record_id: str, patient_id: str) -> Ec
     return _to_record(record, header_path, record_id, patient_id)
 
 
-def _header_path(path: Path) -> Path:
-    candidates = [path] if path.suffix == ".hea" else [path.with_name(path.name + ".hea")]
-    if path.suffix in (".dat", ".mat"):
-        candidates.append(path.with_suffix(".hea"))
+def _header_path(path: Path | str) -> Path:
+    name = os.fspath(path)
+    candidates = [name if name.endswith(".hea") else f"{name}.hea"]
+    if name.endswith((".dat", ".mat")):
+        candidates.append(f"{name[:-4]}.hea")
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+        if os.path.isfile(candidate):
+            return Path(candidate)
     raise RecordError(
         f"WFDB header not found: {candidates[0]}; check the path (a record is a .hea file with its "
         "signal file beside it)"
@@ -126,7 +128,7 @@ def _check_header(header: Any, path: Path) -> None:
         )
     check_rate(header.fs, path)
     for name in set(header.file_name or ()):
-        check_file_name(name, path)
+        find_signal_file(name, path)
     _check_sizes(header, path)
 
 
@@ -137,7 +139,7 @@ def _check_segments(header: Any, path: Path) -> None:
         raise RecordError(f"{path} describes no signals")
     for name in header.seg_name or ():
         if name != "~":
-            check_file_name(f"{name}.hea", path)
+            find_signal_file(f"{name}.hea", path)
             if name == path.stem:
                 raise RecordError(f"{path} names itself as a segment")
             segment = path.with_name(f"{name}.hea")
@@ -161,7 +163,8 @@ def _check_sizes(header: Any, path: Path) -> None:
         offset = (header.byte_offset or [0] * len(header.file_name))[rows[0]] or 0
         frame = (header.samps_per_frame or [1])[0]
         wanted = math.floor(sum(sizes) * header.sig_len * frame) + offset
-        check_size(path.parent / name, wanted, header.sig_len, path)
+        target, have = find_signal_file(name, path)
+        check_size(target, have, wanted, header.sig_len, path)
 
 
 def _to_record(record: Any, path: Path, record_id: str, patient_id: str) -> EcgRecord:

@@ -6,6 +6,7 @@ and on spelling (PTB-XL writes AVR, aECG files write MDC_ECG_LEAD_AVR).
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -66,6 +67,11 @@ def canonical_lead_name(name: str) -> str:
 
 def canonical_leads(names: Sequence[str]) -> tuple[str, ...]:
     """Return the canonical spelling of all ``names``; RecordError if two name the same lead."""
+    return _canonical_leads(tuple(names))
+
+
+@lru_cache(maxsize=256)
+def _canonical_leads(names: tuple[str, ...]) -> tuple[str, ...]:
     leads = tuple(canonical_lead_name(name) for name in names)
     doubled = sorted({lead for lead in leads if leads.count(lead) > 1})
     if doubled:

@@ -65,21 +65,24 @@ impl BpeEncoder {
         let dead = &mut scratch.dead;
         let base = out.len();
         let mut start = 0;
-        let mut candidate = NONE;
+        let mut candidate = if data.is_empty() {
+            NONE
+        } else {
+            self.trie.longest(data).0
+        };
         while start < data.len() {
-            if candidate == NONE {
-                candidate = self.trie.longest(&data[start..]).0;
-            }
             let before = if out.len() > base {
                 out[out.len() - 1]
             } else {
                 NONE
             };
-            candidate = self.fit(before, candidate, start, dead);
-            if candidate != NONE {
-                out.push(candidate);
-                start += self.lengths[candidate as usize] as usize;
-                candidate = NONE;
+            let token = self.fit(before, candidate, start, dead);
+            if token != NONE {
+                out.push(token);
+                start += self.lengths[token as usize] as usize;
+                if start < data.len() {
+                    candidate = self.trie.longest(&data[start..]).0;
+                }
             } else {
                 // Nothing fits here. The first position always fits, so there is a token before.
                 dead[start / 64] |= 1 << (start % 64);

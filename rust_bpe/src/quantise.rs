@@ -18,8 +18,8 @@ impl Quantiser {
         let last = i32::from(self.num_symbols) - 1;
         out.clear();
         out.extend(values.iter().map(|&value| {
-            // max and min drop NaN; the division stays a division, a reciprocal rounds otherwise
-            let scaled = ((value.into() - self.low) / self.scale).max(0.0).min(1.0);
+            // a division: a reciprocal would round otherwise; the cast turns NaN into 0
+            let scaled = ((value.into() - self.low) / self.scale).clamp(0.0, 1.0);
             ((scaled * bins) as i32).min(last) as u8 + FIRST_LETTER
         }));
     }

@@ -154,7 +154,7 @@ def test_bad_records_are_skipped_counted_and_listed(ptb_xl, tmp_path):
     assert manifest.record_row("2").split == ""
     with pytest.raises(ManifestError, match="was skipped"):
         manifest.segment("2")
-    with pytest.raises(ManifestError, match="--max-skip-fraction 0.2"):
+    with pytest.raises(ManifestError, match=r"--max-skip-fraction 0\.2"):
         prepare(cohort, options(tmp_path / "strict", max_skip_fraction=0.2))
     assert not (tmp_path / "strict/meta.json").exists()
     assert (tmp_path / "strict/skipped.tsv").read_text().count("\n") == 4

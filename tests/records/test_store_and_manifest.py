@@ -74,8 +74,8 @@ def test_damaged_shards_are_refused(tmp_path):
     path.write_bytes(bytes(data[:-5]))
     with pytest.raises(ManifestError, match="cannot be opened"):
         open_store(tmp_path, [shard], (4,)).read(0)
+    np.save(path, np.ones((3, 5), np.float32))
     with pytest.raises(ManifestError, match=r"meta\.json says"):
-        np.save(path, np.ones((3, 5), np.float32))
         open_store(tmp_path, [shard], (4,)).read(0)
     outside = {"dtype": "float32", "shards": [{"file": "../x.npy", "rows": 1, "sha256": ""}]}
     with pytest.raises(ManifestError, match="bad store shard"):

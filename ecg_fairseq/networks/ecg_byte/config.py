@@ -10,7 +10,7 @@ from ecg_fairseq.errors import EcgError
 
 TUNING = ("full", "lora")
 NEW_ROWS = ("trained", "frozen_mean")
-ATTENTION = ("sdpa", "eager", "flash_attention_2")
+ATTENTION = ("sdpa", "eager")
 DTYPES = ("float32", "bfloat16")
 
 
@@ -72,7 +72,7 @@ class LanguageModelConfig:
         default=False, metadata={"help": "recompute activations in backward to save memory"}
     )
     attention: str = field(
-        default="sdpa", metadata={"help": "attention kernel: sdpa, eager or flash_attention_2"}
+        default="sdpa", metadata={"help": "attention kernel: sdpa or eager"}
     )
     base_dtype: str = field(
         default="float32",

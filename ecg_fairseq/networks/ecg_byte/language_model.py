@@ -180,7 +180,14 @@ def _random_base(model: EcgLanguageModel) -> nn.Module:
     shape.pad_token_id = vocabulary.pad_id
     if config.attention_dropout is not None:
         set_attention_dropout(shape, config.attention_dropout)
-    return AutoModelForCausalLM.from_config(shape, attn_implementation=config.attention)
+    return AutoModelForCausalLM.from_config(
+        shape, attn_implementation=config.attention, dtype=_base_dtype(config)
+    )
+
+
+def _base_dtype(config: LanguageModelConfig) -> torch.dtype:
+    """Return the dtype that the base's weights are made in."""
+    return torch.bfloat16 if config.base_dtype == "bfloat16" else torch.float32
 
 
 def set_attention_dropout(shape: Any, rate: float) -> None:
@@ -197,7 +204,6 @@ def _named_base(config: LanguageModelConfig) -> nn.Module:
     """Load pretrained weights from a folder or the hub (safetensors only)."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    dtype = torch.bfloat16 if config.base_dtype == "bfloat16" else torch.float32
     try:
         shape = AutoConfig.from_pretrained(config.llm, trust_remote_code=False)
         if config.attention_dropout is not None:
@@ -205,7 +211,7 @@ def _named_base(config: LanguageModelConfig) -> nn.Module:
         return AutoModelForCausalLM.from_pretrained(
             config.llm,
             config=shape,
-            dtype=dtype,
+            dtype=_base_dtype(config),
             attn_implementation=config.attention,
             trust_remote_code=False,
             use_safetensors=True,
@@ -239,11 +245,23 @@ def _add_rows(llm: nn.Module, vocabulary: EcgVocabulary, new_rows: str) -> None:
 
 def _embedding_tables(llm: nn.Module) -> dict[str, Tensor]:
     """Return the input table and, where it is not tied to it, the output table."""
-    tables = {"input": llm.get_input_embeddings().weight}
+    return {name: module.weight for name, module in _embedding_modules(llm).items()}
+
+
+def _embedding_modules(llm: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules behind :func:`_embedding_tables`."""
+    modules = {"input": llm.get_input_embeddings()}
     output = llm.get_output_embeddings()
-    if output is not None and output.weight is not tables["input"]:
-        tables["output"] = output.weight
-    return tables
+    if output is not None and output.weight is not modules["input"].weight:
+        modules["output"] = output
+    return modules
+
+
+def _rows_to_train(llm: nn.Module, vocabulary: EcgVocabulary) -> dict[str, list[int]]:
+    """Return the ECG rows of every table by the name of its module, as peft wants them."""
+    rows = list(range(vocabulary.num_text_rows, vocabulary.size))
+    names = {module: name.rpartition(".")[2] for name, module in llm.named_modules()}
+    return {names[module]: rows for module in _embedding_modules(llm).values()}
 
 
 def _add_adapters(
@@ -252,7 +270,7 @@ def _add_adapters(
     """Freeze the base; add LoRA adapters and, unless as published, trainable ECG rows."""
     from peft import LoraConfig, get_peft_model
 
-    rows = list(range(vocabulary.num_text_rows, vocabulary.size))
+    trained = config.new_rows == "trained"
     lora = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
@@ -260,7 +278,7 @@ def _add_adapters(
         bias="none",
         task_type="CAUSAL_LM",
         target_modules=list(config.lora_targets) or "all-linear",
-        trainable_token_indices=rows if config.new_rows == "trained" else None,
+        trainable_token_indices=_rows_to_train(llm, vocabulary) if trained else None,
     )
     adapted = get_peft_model(llm, lora)
     for weight in adapted.parameters():

@@ -24,6 +24,10 @@ class TextTokenizer:
     """
 
     def __init__(self, tokenizer: Any, source: str, num_rows: int = 0) -> None:
+        # Some tokenizer files carry limits for batches; a limit would cut questions, and it is part
+        # of the text that sha256 hashes until the first encoding clears it.
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
         self.tokenizer = tokenizer
         self.source = source
         self.num_rows = max(num_rows, self.size)
