@@ -1,8 +1,8 @@
 """The only place that knows quirks of fairseq, torch and hydra (fact sheet fairseq-modern.md)."""
 
 import contextlib
+import importlib
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 
@@ -10,6 +10,10 @@ from ecg_fairseq.errors import EcgError
 
 AUTOCAST = ("none", "bf16", "fp16")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_HALF_PRECISION = ("fp16", "bf16", "amp", "memory_efficient_fp16", "memory_efficient_bf16")
+# Default of a task field: a task is built from its own settings only, so this is how it sees
+# fairseq's precision switches (as "False,False,True,...").
+COMMON_PRECISION = ",".join(f"${{common.{name}}}" for name in _HALF_PRECISION)
 
 
 @contextlib.contextmanager
@@ -35,10 +39,17 @@ def autocast(name: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def full_precision_is_kept(common: Any) -> None:
-    """Refuse fairseq's own half precision, which our models cannot resume from exactly."""
-    for name in ("fp16", "bf16", "amp", "memory_efficient_fp16", "memory_efficient_bf16"):
-        if getattr(common, name, False):
+def full_precision_is_kept(switches: str) -> None:
+    """Refuse fairseq's own half precision, which our models cannot resume from exactly.
+
+    Args:
+        switches: a task field whose default is :data:`COMMON_PRECISION`.
+
+    Raises:
+        EcgError: names the switch that is on.
+    """
+    for name, value in zip(_HALF_PRECISION, switches.split(","), strict=True):
+        if value == "True":
             raise EcgError(
                 f"common.{name}=true casts rotary tables and does not resume exactly; leave it "
                 "false and set task.autocast=bf16 (or fp16)"
@@ -50,5 +61,5 @@ def register() -> None:
 
     fairseq does this itself when it is the first to import the user directory.
     """
-    import ecg_fairseq.models.ecg_llm
-    import ecg_fairseq.tasks.ecg_qa
+    importlib.import_module("ecg_fairseq.models.ecg_llm")
+    importlib.import_module("ecg_fairseq.tasks.ecg_qa")

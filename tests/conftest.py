@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Before any test imports huggingface_hub: no test, and no process a test starts, asks the hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 

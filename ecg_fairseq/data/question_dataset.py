@@ -8,7 +8,7 @@ resumed run sees the same batches as an uninterrupted one.
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -266,14 +266,18 @@ def shown_rows(manifest: Manifest, question: Question) -> list[tuple[int, ...]]:
 
 
 def pack_by_ecg(
-    questions: Sequence[EncodedQuestion], pairs_per_ecg: int, max_text_tokens: int, seed: int
+    questions: Sequence[EncodedQuestion],
+    pairs_per_ecg: int,
+    space_for_text: Callable[[tuple[int, ...]], int],
+    seed: int,
 ) -> list[list[EncodedQuestion]]:
     """Group questions about the same ECGs into sequences of at most ``pairs_per_ecg``.
 
     Args:
         questions: all of a split.
         pairs_per_ecg: questions behind one copy of the ECG.
-        max_text_tokens: most text tokens in one sequence.
+        space_for_text: store rows -> text tokens that fit behind these ECGs. A further question
+            never makes the ECG be cut; a single one that does not fit stands alone.
         seed: decides which questions of an ECG stand together.
     """
     groups: dict[tuple[int, ...], list[EncodedQuestion]] = defaultdict(list)
@@ -283,10 +287,10 @@ def pack_by_ecg(
     sequences: list[list[EncodedQuestion]] = []
     for rows in sorted(groups):
         current: list[EncodedQuestion] = []
-        text = 0
+        text, space = 0, space_for_text(rows)
         for question in groups[rows]:
             full = len(current) == pairs_per_ecg
-            if current and (full or text + question.num_text_tokens > max_text_tokens):
+            if current and (full or text + question.num_text_tokens > space):
                 sequences.append(current)
                 current, text = [], 0
             current.append(question)

@@ -113,7 +113,7 @@ def _header_path(path: Path | str) -> Path:
 
 def _check_header(header: Any, path: Path) -> None:
     check_counts(header.n_sig, header.sig_len, path)
-    if not hasattr(header, "sig_name"):
+    if hasattr(header, "seg_name"):
         _check_segments(header, path)
         return
     if len(header.sig_name or ()) != header.n_sig:
@@ -133,24 +133,18 @@ def _check_header(header: Any, path: Path) -> None:
 
 
 def _check_segments(header: Any, path: Path) -> None:
-    from wfdb.io.record import MultiRecord
+    import wfdb
 
-    if not isinstance(header, MultiRecord):
-        raise RecordError(f"{path} describes no signals")
-    for name in header.seg_name or ():
-        if name != "~":
-            find_signal_file(f"{name}.hea", path)
-            if name == path.stem:
-                raise RecordError(f"{path} names itself as a segment")
-            segment = path.with_name(f"{name}.hea")
-            read_header_text(segment)
-            import wfdb
-
-            inner = wfdb.rdheader(str(segment.with_suffix("")))
-            if isinstance(inner, MultiRecord):
-                raise RecordError(f"{path}: segment {name} has segments itself; expected one level")
-            if inner.sig_len:
-                _check_header(inner, segment)
+    for name in set(header.seg_name or ()) - {"~"}:
+        find_signal_file(f"{name}.hea", path)
+        segment = path.with_name(f"{name}.hea")
+        read_header_text(segment)
+        inner = wfdb.rdheader(str(segment.with_suffix("")))
+        # A segment with segments could name its parent, and wfdb would follow for ever.
+        if hasattr(inner, "seg_name"):
+            raise RecordError(f"{path}: segment {name} has segments itself; expected one level")
+        if inner.sig_len:
+            _check_header(inner, segment)
 
 
 def _check_sizes(header: Any, path: Path) -> None:
@@ -168,14 +162,21 @@ def _check_sizes(header: Any, path: Path) -> None:
 
 
 def _to_record(record: Any, path: Path, record_id: str, patient_id: str) -> EcgRecord:
-    try:
-        leads = canonical_leads(record.sig_name)
-        scales = np.array([millivolts_per_unit(unit) for unit in record.units])
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from error
-    for lead, gain in zip(leads, record.adc_gain or [1.0] * len(leads), strict=False):
-        check_gain(lead, gain, path)
     if record.p_signal is None:
         raise RecordError(f"{path}: the record holds no signal")
-    signal = np.ascontiguousarray((record.p_signal * scales).T, dtype=np.float32)
+    num_signals = record.p_signal.shape[1]
+    try:
+        # wfdb leaves a field None, or a member of it, where the header says nothing.
+        leads = canonical_leads([name or "" for name in record.sig_name or ()])
+        scales = np.array([millivolts_per_unit(unit or "mV") for unit in record.units or ()])
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from error
+    if not len(leads) == len(scales) == num_signals:
+        raise RecordError(
+            f"{path}: {num_signals} signals with {len(leads)} names and {len(scales)} units"
+        )
+    for lead, gain in zip(leads, record.adc_gain or (), strict=False):
+        check_gain(lead, gain or 0.0, path)
+    with np.errstate(over="ignore"):
+        signal = np.ascontiguousarray((record.p_signal * scales).T, dtype=np.float32)
     return EcgRecord(signal, leads, float(record.fs), record_id, patient_id, str(path))

@@ -16,9 +16,9 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
-from ecg_fairseq.compat import AUTOCAST, autocast
+from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast, full_precision_is_kept
 from ecg_fairseq.data.answer_generator import AnswerGenerator, TextDictionary
-from ecg_fairseq.data.ecg_tokens import load_ecg_tokens
+from ecg_fairseq.data.ecg_tokens import EcgTokens, load_ecg_tokens
 from ecg_fairseq.data.question_dataset import (
     AnswerQuestions,
     EncodedQuestion,
@@ -30,6 +30,7 @@ from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.evaluation.blind import blind_partners
 from ecg_fairseq.networks.ecg_byte.answering import DecodingOptions
 from ecg_fairseq.networks.ecg_byte.candidates import candidate_answers
+from ecg_fairseq.networks.ecg_byte.prompt import prefix_length
 from ecg_fairseq.networks.ecg_byte.text_tokenizer import (
     TextTokenizer,
     load_text_tokenizer,
@@ -93,6 +94,7 @@ class EcgQaConfig(FairseqDataclass):
     )
     max_new_tokens: int = field(default=64, metadata={"help": "longest answer in text tokens"})
     seed: int = II("common.seed")
+    common_precision: str = COMMON_PRECISION
 
 
 @register_task("ecg_qa", dataclass=EcgQaConfig)
@@ -101,6 +103,7 @@ class EcgQaTask(FairseqTask):
 
     def __init__(self, cfg: EcgQaConfig) -> None:
         super().__init__(cfg)
+        full_precision_is_kept(cfg.common_precision)
         if cfg.autocast not in AUTOCAST:
             raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
         self.manifest = Manifest.load(Path(cfg.data).resolve())
@@ -200,7 +203,7 @@ class EcgQaTask(FairseqTask):
         tokens = load_ecg_tokens(self.manifest, self.ecg_tokenizer)
         arguments = (tokens, self.vocabulary, self.max_sequence)
         if "epoch" in kwargs:
-            items = self._training_items(questions)
+            items = self._training_items(questions, tokens)
             allow_cut = split.startswith("train")
             self.datasets[split] = TrainingQuestions(items, *arguments, allow_cut, self.cfg.seed)
         else:
@@ -211,14 +214,21 @@ class EcgQaTask(FairseqTask):
             f"{split}: {len(questions):,} questions in {len(self.datasets[split]):,} sequences"
         )
 
-    def _training_items(self, questions: Sequence[Question]) -> list[list[EncodedQuestion]]:
+    def _training_items(
+        self, questions: Sequence[Question], tokens: EcgTokens
+    ) -> list[list[EncodedQuestion]]:
         """Encode questions, one copy per window of their recording, and pack them."""
         encoded = [
             EncodedQuestion(question, rows, question_ids, answer_ids)
             for question, question_ids, answer_ids in self._encode(questions)
             for rows in shown_rows(self.manifest, question)
         ]
-        return pack_by_ecg(encoded, self.cfg.pairs_per_ecg, self.max_sequence // 2, self.cfg.seed)
+
+        def space_for_text(rows: tuple[int, ...]) -> int:
+            lengths = [tokens.length(row) for row in rows]
+            return self.max_sequence - prefix_length(lengths, self.vocabulary)
+
+        return pack_by_ecg(encoded, self.cfg.pairs_per_ecg, space_for_text, self.cfg.seed)
 
     def _answering_items(
         self, questions: Sequence[Question]

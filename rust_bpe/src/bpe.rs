@@ -1,153 +1,159 @@
 //! Encoding in the order of the merges, in time linear in the input.
 //!
-//! A sequence of tokens is the BPE encoding of its bytes exactly when every token encodes to itself
-//! and every two neighbours are compatible: encoding their joined bytes leaves the seam alone. So
-//! the encoder walks left to right, takes the longest token that is compatible with the one before,
-//! and steps back when none is; a position that failed once is never tried again, which bounds the
-//! work (the idea of the `bpe` crate of github/rust-gems; see the fact sheet on performance).
+//! Places of pairs wait in one list per rank. Ranks are served in order; a merge can only make pairs
+//! of higher rank, so every list is complete when its turn comes, and each merge adds at most two
+//! entries: no heap, no sorting. Order within a rank matters only for a pair of equal ids, whose runs
+//! are joined from their first token. The text is one array as in `train`: a token's id stands in its
+//! first and last cell.
+//!
+//! Backtracking over longest matches (the `bpe` crate of github/rust-gems) was tried first: on ECG the
+//! longest match is wrong so often that it took 9 candidates and 1.4 steps back per token.
 
-use crate::merges::{BpeError, Merges};
+use crate::merges::{Merges, NUM_BASE_IDS};
 use crate::pairs::PairTable;
-use crate::trie::Trie;
 
 const NONE: u32 = u32::MAX;
+const WALL: u32 = u32::MAX;
 
 /// Encodes in merge order.
 pub struct BpeEncoder {
-    trie: Trie,
     pairs: PairTable,
-    /// Left and right half of every id; a byte is its own half.
-    halves: Vec<(u32, u32)>,
-    prefixes: Vec<u32>,
-    lengths: Vec<u32>,
+    merges: Merges,
 }
 
 /// Memory that one thread reuses from call to call.
 #[derive(Default)]
 pub struct Scratch {
-    /// One bit per position: set when no encoding passes through a token border there.
-    dead: Vec<u64>,
+    cells: Vec<u32>,
+    /// (place, next entry of the same rank).
+    entries: Vec<(u32, u32)>,
+    /// First entry of each rank, and one bit per rank that has any.
+    heads: Vec<u32>,
+    waiting: Vec<u64>,
+}
+
+impl Scratch {
+    fn start(&mut self, data: &[u8], num_merges: usize) {
+        self.cells.clear();
+        self.cells.push(WALL);
+        self.cells.extend(data.iter().map(|&byte| u32::from(byte)));
+        self.cells.push(WALL);
+        self.entries.clear();
+        self.heads.clear();
+        self.heads.resize(num_merges, NONE);
+        self.waiting.clear();
+        self.waiting.resize(num_merges.div_ceil(64), 0);
+    }
+
+    /// Let a place wait for the rank of the merge `id`.
+    #[inline]
+    fn wait(&mut self, id: u32, place: usize) {
+        let rank = id as usize - NUM_BASE_IDS;
+        let next = std::mem::replace(&mut self.heads[rank], self.entries.len() as u32);
+        self.entries.push((place as u32, next));
+        self.waiting[rank / 64] |= 1 << (rank % 64);
+    }
+
+    /// The lowest rank at or above 64 * `word` that has entries; it has none afterwards.
+    #[inline]
+    fn next_rank(&mut self, word: &mut usize) -> Option<usize> {
+        while *word < self.waiting.len() {
+            let bits = self.waiting[*word];
+            if bits != 0 {
+                self.waiting[*word] = bits & (bits - 1);
+                return Some(*word * 64 + bits.trailing_zeros() as usize);
+            }
+            *word += 1;
+        }
+        None
+    }
 }
 
 impl BpeEncoder {
-    /// Build the tables once; encoding shares them between threads.
-    pub fn new(merges: &Merges) -> Result<Self, BpeError> {
-        let pairs = PairTable::new(merges);
-        let num_ids = merges.num_ids() as u32;
-        let halves: Vec<_> = (0..num_ids)
-            .map(|id| merges.halves(id).unwrap_or((id, id)))
-            .collect();
-        // A token that other merges tear apart never appears (foreign merge lists may hold such).
-        let mut appears = vec![true; merges.num_ids()];
-        for (k, &(left, right)) in merges.pairs.iter().enumerate() {
-            let id = (crate::merges::NUM_BASE_IDS + k) as u32;
-            appears[id as usize] = appears[left as usize]
-                && appears[right as usize]
-                && pairs.get(left, right) == id
-                && seam_holds(&pairs, &halves, left, right, id);
+    /// Build the pair table once; encoding shares it between threads.
+    pub fn new(merges: &Merges) -> Self {
+        Self {
+            pairs: PairTable::new(merges),
+            merges: merges.clone(),
         }
-        let keep = |id: u32| appears[id as usize];
-        let trie = Trie::new(merges, keep)?;
-        let prefixes = trie.prefixes(merges, keep);
-        Ok(Self {
-            trie,
-            pairs,
-            halves,
-            prefixes,
-            lengths: merges.lengths.clone(),
-        })
     }
 
-    /// Append the ids of `data` to `out`.
+    /// Append the ids of `data` (shorter than 2^32 - 2) to `out`.
     pub fn encode(&self, data: &[u8], scratch: &mut Scratch, out: &mut Vec<u32>) {
-        scratch.dead.clear();
-        scratch.dead.resize(data.len() / 64 + 1, 0);
-        let dead = &mut scratch.dead;
-        let base = out.len();
-        let mut start = 0;
-        let mut candidate = if data.is_empty() {
-            NONE
-        } else {
-            self.trie.longest(data).0
-        };
-        while start < data.len() {
-            let before = if out.len() > base {
-                out[out.len() - 1]
-            } else {
-                NONE
+        scratch.start(data, self.merges.pairs.len());
+        for (i, pair) in data.windows(2).enumerate() {
+            let id = self.pairs.get_bytes(pair[0], pair[1]);
+            if id != NONE {
+                scratch.wait(id, i + 1);
+            }
+        }
+        let mut word = 0;
+        while let Some(rank) = scratch.next_rank(&mut word) {
+            self.serve(rank, scratch);
+        }
+        let mut place = 1;
+        while place <= data.len() {
+            let id = scratch.cells[place];
+            out.push(id);
+            place += self.merges.lengths[id as usize] as usize;
+        }
+    }
+
+    /// Join all places that wait for `rank` and still hold its pair.
+    fn serve(&self, rank: usize, scratch: &mut Scratch) {
+        let (left, right) = self.merges.pairs[rank];
+        let left_length = self.merges.lengths[left as usize] as usize;
+        let length = left_length + self.merges.lengths[right as usize] as usize;
+        let mut entry = std::mem::replace(&mut scratch.heads[rank], NONE);
+        while entry != NONE {
+            let (place, next) = scratch.entries[entry as usize];
+            entry = next;
+            let mut start = place as usize;
+            let holds = |cells: &[u32], start: usize| {
+                cells[start] == left && cells[start + left_length] == right
             };
-            let token = self.fit(before, candidate, start, dead);
-            if token != NONE {
-                out.push(token);
-                start += self.lengths[token as usize] as usize;
-                if start < data.len() {
-                    candidate = self.trie.longest(&data[start..]).0;
-                }
-            } else {
-                // Nothing fits here. The first position always fits, so there is a token before.
-                dead[start / 64] |= 1 << (start % 64);
-                let Some(last) = out.pop() else { return };
-                start -= self.lengths[last as usize] as usize;
-                candidate = self.prefixes[last as usize];
+            if !holds(&scratch.cells, start) {
+                continue; // an earlier merge took one of the halves
+            }
+            if left != right {
+                self.join(rank, start, left_length, length, scratch);
+                continue;
+            }
+            while scratch.cells[start - 1] == left {
+                start -= left_length;
+            }
+            while holds(&scratch.cells, start) {
+                self.join(rank, start, left_length, length, scratch);
+                start += length;
             }
         }
     }
 
-    /// The longest of `candidate` and its prefixes that may stand at `start` behind `before`.
     #[inline]
-    fn fit(&self, before: u32, mut candidate: u32, start: usize, dead: &[u64]) -> u32 {
-        while candidate != NONE {
-            let end = start + self.lengths[candidate as usize] as usize;
-            let alive = dead[end / 64] >> (end % 64) & 1 == 0;
-            if alive
-                && (before == NONE
-                    || seam_holds(&self.pairs, &self.halves, before, candidate, NONE))
-            {
-                return candidate;
+    fn join(
+        &self,
+        rank: usize,
+        start: usize,
+        left_length: usize,
+        length: usize,
+        scratch: &mut Scratch,
+    ) {
+        let new = (NUM_BASE_IDS + rank) as u32;
+        let end = start + length;
+        let (before, after) = (scratch.cells[start - 1], scratch.cells[end]);
+        scratch.cells[start] = new;
+        scratch.cells[start + left_length] = new;
+        scratch.cells[end - 1] = new;
+        if before != WALL {
+            let id = self.pairs.get(before, new);
+            if id != NONE {
+                scratch.wait(id, start - self.merges.lengths[before as usize] as usize);
             }
-            candidate = self.prefixes[candidate as usize];
         }
-        NONE
-    }
-}
-
-/// Whether no merge older than `limit` ever crosses the seam between two tokens.
-///
-/// Plays the merges on both sides backwards: of the two ids that touch the seam the younger one is
-/// taken apart first, and at every stage the pair across the seam must not be a merge that would
-/// have come before the merge that was just undone.
-#[inline]
-fn seam_holds(
-    pairs: &PairTable,
-    halves: &[(u32, u32)],
-    mut left: u32,
-    mut right: u32,
-    mut limit: u32,
-) -> bool {
-    loop {
-        if pairs.get(left, right) < limit {
-            return false;
-        }
-        if left > right {
-            limit = left;
-            left = halves[left as usize].1;
-            if left == limit {
-                // a byte: only the right side is left to take apart
-                limit = right + 1;
-                right = halves[right as usize].0;
-                if right + 1 == limit {
-                    return true;
-                }
-            }
-        } else {
-            limit = right + 1;
-            right = halves[right as usize].0;
-            if right + 1 == limit {
-                limit = left;
-                left = halves[left as usize].1;
-                if left == limit {
-                    return true;
-                }
+        if after != WALL {
+            let id = self.pairs.get(new, after);
+            if id != NONE {
+                scratch.wait(id, start);
             }
         }
     }

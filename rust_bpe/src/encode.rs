@@ -32,7 +32,7 @@ impl Encoder {
     pub fn new(merges: &Merges, mode: &str) -> Result<Self, BpeError> {
         let method = match mode {
             "greedy" => Method::Greedy(GreedyEncoder::new(merges)?),
-            "bpe" => Method::Bpe(BpeEncoder::new(merges)?),
+            "bpe" => Method::Bpe(BpeEncoder::new(merges)),
             _ => return Err(BpeError(format!("mode must be greedy or bpe, got {mode}"))),
         };
         let mut expansions = Vec::new();

@@ -12,7 +12,7 @@ impl GreedyEncoder {
     /// Build the trie once; encoding shares it between threads.
     pub fn new(merges: &Merges) -> Result<Self, BpeError> {
         Ok(Self {
-            trie: Trie::new(merges, |_| true)?,
+            trie: Trie::new(merges)?,
         })
     }
 

@@ -10,6 +10,8 @@ const FILTER_BITS: u32 = 18;
 
 /// Immutable table from (left, right) to the id of their merge.
 pub struct PairTable {
+    /// Pairs of bytes, directly: index left * 256 + right.
+    bytes: Vec<u32>,
     filter: Vec<u64>,
     entries: Vec<(u64, u32)>,
     shift: u32,
@@ -33,11 +35,15 @@ impl PairTable {
             .next_power_of_two()
             .trailing_zeros();
         let mut table = Self {
+            bytes: vec![u32::MAX; NUM_BASE_IDS * NUM_BASE_IDS],
             filter: vec![0; 1 << (FILTER_BITS - 6)],
             entries: vec![(NONE, 0); 1 << bits],
             shift: 64 - bits,
         };
         for (k, &(left, right)) in merges.pairs.iter().enumerate() {
+            if left.max(right) < NUM_BASE_IDS as u32 {
+                table.bytes[(left << 8 | right) as usize] = (NUM_BASE_IDS + k) as u32;
+            }
             let key = key(left, right);
             let hashed = hash(key);
             let bit = hashed >> (64 - FILTER_BITS);
@@ -49,6 +55,12 @@ impl PairTable {
             table.entries[slot] = (key, (NUM_BASE_IDS + k) as u32);
         }
         table
+    }
+
+    /// The id that two bytes merge into, or `u32::MAX`.
+    #[inline]
+    pub fn get_bytes(&self, left: u8, right: u8) -> u32 {
+        self.bytes[usize::from(left) << 8 | usize::from(right)]
     }
 
     /// The id that `left` and `right` merge into, or `u32::MAX`.

@@ -4,6 +4,8 @@
 //! share column 0, which stays empty. A link holds the target row's offset and whether a token ends
 //! there, so a step costs one dependent load and the id is read only once, for the winner.
 
+use std::ops::Range;
+
 use crate::merges::{BpeError, Merges, NUM_BASE_IDS};
 
 /// Largest table, in links (1 GiB).
@@ -20,13 +22,11 @@ pub struct Trie {
 }
 
 impl Trie {
-    /// Build from the merges for which `keep` holds; single bytes always match as themselves.
-    /// Where two tokens spell the same bytes the later one wins.
-    pub fn new(merges: &Merges, keep: impl Fn(u32) -> bool) -> Result<Self, BpeError> {
-        let tokens: Vec<u32> = (NUM_BASE_IDS as u32..merges.num_ids() as u32)
-            .filter(|&id| keep(id))
-            .collect();
-        let (class, num_classes) = byte_classes(merges, &tokens);
+    /// Build from all merges; single bytes always match as themselves. Where two tokens spell the
+    /// same bytes the later one wins.
+    pub fn new(merges: &Merges) -> Result<Self, BpeError> {
+        let tokens = NUM_BASE_IDS as u32..merges.num_ids() as u32;
+        let (class, num_classes) = byte_classes(merges, tokens.clone());
         let mut trie = Self {
             class,
             width: num_classes,
@@ -94,26 +94,13 @@ impl Trie {
             (self.token_at[(best / self.width) as usize], length)
         }
     }
-
-    /// For every kept token, the longest kept token that is a proper prefix of it (bytes: none).
-    pub fn prefixes(&self, merges: &Merges, keep: impl Fn(u32) -> bool) -> Vec<u32> {
-        let mut prefix = vec![u32::MAX; merges.num_ids()];
-        let mut bytes = Vec::new();
-        for id in (NUM_BASE_IDS as u32..merges.num_ids() as u32).filter(|&id| keep(id)) {
-            bytes.clear();
-            merges.expand(id, &mut bytes);
-            bytes.pop();
-            prefix[id as usize] = self.longest(&bytes).0;
-        }
-        prefix
-    }
 }
 
 /// Columns for the bytes that occur in `tokens`, 1 and up; 0 for all others.
-fn byte_classes(merges: &Merges, tokens: &[u32]) -> ([u8; 256], u32) {
+fn byte_classes(merges: &Merges, tokens: Range<u32>) -> ([u8; 256], u32) {
     let mut used = [false; 256];
     let mut bytes = Vec::new();
-    for &id in tokens {
+    for id in tokens {
         bytes.clear();
         merges.expand(id, &mut bytes);
         bytes.iter().for_each(|&byte| used[byte as usize] = true);

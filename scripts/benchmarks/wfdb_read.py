@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import wfdb
 
+from benchmarks.recipe import consume
 from benchmarks.timing import interleave, versions
 from ecg_fairseq.records.wfdb_reader import read_wfdb
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
@@ -39,8 +40,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 raise ValueError(f"format {form}: values differ from wfdb's by {error:g} mV")
             timings = interleave(
                 {
-                    "wfdb": lambda paths=paths: [wfdb.rdrecord(path) for path in paths],
-                    "ours": lambda paths=paths: [read_wfdb(path) for path in paths],
+                    "wfdb": lambda paths=paths: consume(map(wfdb.rdrecord, paths)),
+                    "ours": lambda paths=paths: consume(map(read_wfdb, paths)),
                 },
                 arguments.repeats,
             )

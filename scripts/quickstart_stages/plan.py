@@ -38,7 +38,7 @@ FULL = Size(patients=1800, merges=500, max_questions="valid=600,test=1500")
 SMOKE = Size(
     patients=40,
     merges=60,
-    max_questions="valid=20,test=40",
+    max_questions="valid=20,test=60",
     overrides=(
         "model.hidden_size=32",
         "model.num_layers=1",

@@ -122,7 +122,8 @@ def test_a_manifest_holds_what_the_contract_says(manifest_dir, ptb_xl):
     assert row.report == "sinus rhythm normal"
     lines = (manifest_dir / "valid.tsv").read_text().splitlines()
     assert lines[0] == str(manifest_dir)
-    assert lines[1:] == ["store/shard-00000.npy:8\t1140", "store/shard-00000.npy:9\t1140"]
+    size = recipe.num_values
+    assert lines[1:] == [f"store/shard-00000.npy:{row}\t{size}" for row in (8, 9)]
     signal = ptb_xl.signals[9] / 1000.0
     from ecg_fairseq.signal.leads import CANONICAL_LEADS
 

@@ -221,3 +221,25 @@ def test_real_recordings_equal_wfdb(shared_dir):
         assert np.abs(got.signal - wanted.p_signal.T).max() <= 1e-6, header
     quirks = data / "physionet-challenge-2021/quirks"
     assert read_wfdb(quirks / "E00271.hea").signal.shape == (12, 5000)
+
+
+def test_multi_segment_records_go_through_wfdb(tmp_path):
+    for name, seed in (("s1", 1), ("s2", 2)):
+        wfdb.wrsamp(
+            name,
+            fs=360,
+            sig_name=LEADS,
+            units=["mV"] * 3,
+            d_signal=np.random.default_rng(seed).integers(-900, 900, (500, 3)),
+            fmt=["16"] * 3,
+            adc_gain=[200.0] * 3,
+            baseline=[0] * 3,
+            write_dir=str(tmp_path),
+        )
+    (tmp_path / "m.hea").write_text("m/2 3 360 1000\ns1 500\ns2 500\n")
+    whole = read_wfdb(tmp_path / "m").signal
+    parts = [read_wfdb(tmp_path / name).signal for name in ("s1", "s2")]
+    np.testing.assert_allclose(whole, np.concatenate(parts, axis=1), atol=1e-6)
+    (tmp_path / "m.hea").write_text("m/2 3 360 1000\ns1 500\n../s2 500\n")
+    with pytest.raises(RecordError, match="segment line"):
+        read_wfdb(tmp_path / "m")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
 from ecg_fairseq.networks.ecg_byte.prompt import IGNORED_LABEL, PackedSequence, pack
 
@@ -66,9 +67,19 @@ def generate_answers(
     Returns:
         For each prompt the answer's rows (A,) up to and with its end token, and per token the
         natural log probability of the likeliest token (A,): under greedy decoding, its own.
+
+    Raises:
+        EcgError: prompt and answer together are longer than the model's positions.
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
+    longest = int(attention_mask.sum(1).max()) + options.max_new_tokens
+    if longest > model.max_positions():
+        raise EcgError(
+            f"the longest prompt and an answer of {options.max_new_tokens} tokens need {longest} "
+            f"positions but the model has {model.max_positions()}; allow shorter answers "
+            "(task.max_new_tokens, --max-new-tokens)"
+        )
     vocabulary = model.vocabulary
     settings = GenerationConfig(
         max_new_tokens=options.max_new_tokens,

@@ -71,9 +71,7 @@ class LanguageModelConfig:
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "recompute activations in backward to save memory"}
     )
-    attention: str = field(
-        default="sdpa", metadata={"help": "attention kernel: sdpa or eager"}
-    )
+    attention: str = field(default="sdpa", metadata={"help": "attention kernel: sdpa or eager"})
     base_dtype: str = field(
         default="float32",
         metadata={"help": "dtype of frozen base weights under LoRA: float32 or bfloat16"},

@@ -14,6 +14,7 @@ from typing import Any
 from ecg_fairseq import __version__
 from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.files import write_json
+from ecg_fairseq.networks.ecg_byte.answering import DecodingOptions
 from ecg_fairseq.networks.ecg_byte.model_card import model_card
 from ecg_fairseq.networks.ecg_byte.trained_system import TrainedSystem, load_trained_system
 
@@ -41,6 +42,7 @@ def export_checkpoint(
         folder = Path(temporary) / "export"
         folder.mkdir()
         kind = _write_weights(system, folder, merge)
+        _write_generation_settings(system, folder)
         _write_text_tokenizer(system, folder)
         system.ecg_tokenizer.save(folder / "ecg_tokenizer.json")
         write_json(folder / "recipe.json", system.recipe.describe())
@@ -66,6 +68,21 @@ def _write_weights(system: TrainedSystem, folder: Path, merge: bool) -> str:
         folder, save_embedding_layers=network.config.new_rows == "frozen_mean"
     )
     return "adapter"
+
+
+def _write_generation_settings(system: TrainedSystem, folder: Path) -> None:
+    """Write settings with which plain ``generate`` answers as we do: greedily, text rows only."""
+    from transformers import GenerationConfig
+
+    vocabulary = system.vocabulary
+    GenerationConfig(
+        do_sample=False,
+        max_new_tokens=DecodingOptions().max_new_tokens,
+        bos_token_id=vocabulary.bos_id,
+        eos_token_id=vocabulary.eos_id,
+        pad_token_id=vocabulary.pad_id,
+        suppress_tokens=list(range(vocabulary.num_text_rows, vocabulary.size)),
+    ).save_pretrained(folder)
 
 
 def _write_text_tokenizer(system: TrainedSystem, folder: Path) -> None:

@@ -53,6 +53,8 @@ not a medical device and must not be used for diagnosis.
 ```python
 {loading}
 ```
+`generation_config.json` makes `generate` greedy and keeps it to text; for an adapter pass
+`generation_config=GenerationConfig.from_pretrained("FOLDER")`.
 `ecg_fairseq.json` tells the prompt layout and the row of every ECG token, `ecg_tokenizer.json` and
 `recipe.json` how a recording becomes tokens. A question that contains the name of an ECG token
 (`signal_12`) would be read as that token by this tokenizer; encode questions with

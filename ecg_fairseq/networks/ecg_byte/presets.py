@@ -6,6 +6,8 @@ to exercise each family's own positions, norms and heads. `llama_3_2_1b` is the 
 
 from typing import TYPE_CHECKING, Any
 
+from ecg_fairseq.errors import EcgError
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
@@ -100,6 +102,9 @@ def preset_config(
         vocab_size: rows V of the embedding, ECG rows included.
         overrides: our field names (``hidden_size``, ``num_layers``, ...) to values; None keeps the
             preset's value.
+
+    Raises:
+        EcgError: width and head counts do not divide.
     """
     import transformers
 
@@ -115,4 +120,21 @@ def preset_config(
             values["word_embed_proj_dim"] = values["hidden_size"]
         if "head_dim" in values:
             values["head_dim"] = values["hidden_size"] // values["num_attention_heads"]
+    _check_heads(name, values)
     return getattr(transformers, class_name)(vocab_size=vocab_size, **values)
+
+
+def _check_heads(name: str, values: dict[str, Any]) -> None:
+    """Refuse a width and head counts that do not divide.
+
+    Raises:
+        EcgError: names the settings and their values.
+    """
+    width, heads = values["hidden_size"], values["num_attention_heads"]
+    groups = values.get("num_key_value_heads", heads)
+    if min(width, heads, groups) < 1 or width % heads or heads % groups:
+        raise EcgError(
+            f"preset {name} with model.hidden_size={width}, model.num_heads={heads}, "
+            f"model.num_key_value_heads={groups}: the width must be a multiple of the heads, and "
+            "the heads a multiple of the key/value heads"
+        )

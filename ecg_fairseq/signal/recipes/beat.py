@@ -35,6 +35,8 @@ class BeatRecipe(Recipe):
         core_before_s, core_after_s: the part of it by which shapes are compared and aligned.
         max_shift_s: how far a beat may be moved to fit the others.
         baseline_s: the stretch before the QRS whose mean is set to zero in every lead.
+        beat_fs_hz: the typical beat is sampled on a grid fixed to its QRS, without another low-pass:
+            narrow waves keep their height, and every recording is sampled at the same phase.
         rhythm_high_hz: upper edge of the rhythm strip's band, below half of ``rhythm_fs_hz``.
     """
 
@@ -43,15 +45,15 @@ class BeatRecipe(Recipe):
     band_hz: tuple[float, float] = (0.5, 40.0)
     band_orders: tuple[int, int] = (2, 4)
     work_fs_hz: int = 200
-    beat_fs_hz: int = 100
+    beat_fs_hz: int = 50
     before_s: float = 0.36
     after_s: float = 0.44
     core_before_s: float = 0.10
     core_after_s: float = 0.14
     max_shift_s: float = 0.02
     baseline_s: float = 0.03
-    rhythm_fs_hz: int = 50
-    rhythm_high_hz: float = 16.0
+    rhythm_fs_hz: int = 25
+    rhythm_high_hz: float = 10.0
     rhythm_orders: tuple[int, int] = (2, 3)
     rhythm_s: float = 10.0
     minimum_fs_hz: float = 100.0

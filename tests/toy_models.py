@@ -1,0 +1,116 @@
+"""Small language models and tokenizers for tests, random or saved as a Hugging Face folder."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ecg_fairseq.networks.ecg_byte.config import LanguageModelConfig
+from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
+from ecg_fairseq.networks.ecg_byte.prompt import pad_packed
+from ecg_fairseq.networks.ecg_byte.text_tokenizer import TextTokenizer, train_text_tokenizer
+from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
+
+FAMILIES = ("tiny", "gpt2_tiny", "opt_tiny", "gemma_tiny")
+TEXTS = ("Does this ECG show a tall pulse?", "What form is new?", "yes", "no", "tall pulse; none")
+ECG_IDS = tuple(range(97, 123))
+SMALL = {
+    "hidden_size": 32,
+    "num_layers": 2,
+    "num_heads": 2,
+    "intermediate_size": 48,
+    "max_positions": 256,
+}
+
+
+def text_tokenizer() -> TextTokenizer:
+    """A corpus tokenizer over :data:`TEXTS`."""
+    return train_text_tokenizer(TEXTS, 300)
+
+
+def vocabulary_of(text: TextTokenizer, ecg_ids: tuple[int, ...] = ECG_IDS) -> EcgVocabulary:
+    """Text rows, then the letters, then the special rows."""
+    return EcgVocabulary(text.num_rows, ecg_ids, text.bos_id, text.eos_id)
+
+
+def build(text: TextTokenizer, seed: int = 1, **settings) -> EcgLanguageModel:
+    """Build a model in evaluation mode; presets are made small unless told otherwise."""
+    config = LanguageModelConfig(**settings)
+    if config.llm in FAMILIES:
+        config = LanguageModelConfig(**{**SMALL, **settings})
+        if config.llm == "tiny" and config.num_key_value_heads is None:
+            config.num_key_value_heads = 1
+    vocabulary = vocabulary_of(text)
+    fingerprint = vocabulary.fingerprint(text.sha256(), "ecg")
+    return EcgLanguageModel(config, vocabulary, fingerprint, seed).eval()
+
+
+def save_named_base(
+    folder: Path, family: str = "llama", tied: bool = True, extra_rows: int = 0
+) -> str:
+    """Save a small pretrained model with its fast tokenizer; return the folder as ``model.llm``."""
+    import transformers
+
+    text = text_tokenizer()
+    text.tokenizer.save_pretrained(folder)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    shape |= {"max_position_embeddings": 1024, "tie_word_embeddings": tied}
+    shape |= {"vocab_size": text.size + extra_rows}
+    names = {"llama": "Llama", "gpt2": "GPT2", "opt": "OPT", "gemma": "Gemma"}
+    if family in ("llama", "gemma"):
+        shape |= {"intermediate_size": 48, "num_key_value_heads": 1, "head_dim": 16}
+    if family == "opt":
+        shape |= {"word_embed_proj_dim": 32, "ffn_dim": 48}
+    config = getattr(transformers, f"{names[family]}Config")(**shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        model = getattr(transformers, f"{names[family]}ForCausalLM")(config)
+        spread = 0.1 * torch.randn_like(model.get_input_embeddings().weight)
+        model.get_input_embeddings().weight.data.copy_(spread)
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def random_rows(vocabulary: EcgVocabulary, length: int, seed: int, text: bool) -> np.ndarray:
+    """Return random rows of text, or of ECG tokens."""
+    rng = np.random.default_rng(seed)
+    if text:
+        return rng.integers(4, vocabulary.num_text_rows, length)
+    return vocabulary.num_text_rows + rng.integers(0, len(vocabulary.ecg_ids), length)
+
+
+def logits_of(model: EcgLanguageModel, sequences, with_segments: bool = True) -> torch.Tensor:
+    """Return logits (B, S, V) of packed sequences, padded at their right end."""
+    batch = {
+        name: torch.from_numpy(array)
+        for name, array in pad_packed(sequences, model.vocabulary.pad_id).items()
+    }
+    with torch.no_grad():
+        return model(
+            batch["input_ids"],
+            batch["position_ids"],
+            batch["segment_ids"] if with_segments else None,
+        ).float()
+
+
+def train_two_steps(model: EcgLanguageModel, sequences) -> list[float]:
+    """Two Adam updates on the labels of packed sequences; return the losses."""
+    batch = {
+        name: torch.from_numpy(array)
+        for name, array in pad_packed(sequences, model.vocabulary.pad_id).items()
+    }
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=1e-2)
+    losses = []
+    model.train()
+    for _ in range(2):
+        logits = model(batch["input_ids"], batch["position_ids"], batch["segment_ids"])
+        loss = torch.nn.functional.cross_entropy(
+            logits[:, :-1].float().flatten(0, 1), batch["labels"][:, 1:].flatten()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    model.eval()
+    return losses
