@@ -8,6 +8,11 @@ class EcgError(Exception):
     """Base of all errors that are explained to the user instead of shown as a traceback."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's message, or its class where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class RecordError(EcgError):
     """A recording cannot be read, or is not what a recipe needs."""
 

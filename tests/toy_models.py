@@ -64,7 +64,7 @@ def save_named_base(
     config = getattr(transformers, f"{names[family]}Config")(**shape)
     with torch.random.fork_rng():
         torch.manual_seed(11)
-        model = getattr(transformers, f"{names[family]}ForCausalLM")(config)
+        model = transformers.AutoModelForCausalLM.from_config(config)
         spread = 0.1 * torch.randn_like(model.get_input_embeddings().weight)
         model.get_input_embeddings().weight.data.copy_(spread)
     model.save_pretrained(folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ecg_fairseq.errors import CheckpointError
+from ecg_fairseq.errors import CheckpointError, first_line
 
 
 def read_checkpoint_file(path: Path | str) -> dict[str, Any]:
@@ -24,11 +24,11 @@ def read_checkpoint_file(path: Path | str) -> dict[str, Any]:
     except pickle.UnpicklingError as cause:
         raise CheckpointError(
             f"checkpoint {path} holds pickled objects or is damaged, and is not loaded: files from "
-            f"elsewhere could run code ({str(cause).splitlines()[0]})"
+            f"elsewhere could run code ({first_line(cause)})"
         ) from cause
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as cause:
         raise CheckpointError(
-            f"checkpoint {path} is truncated or not a torch file: {str(cause).splitlines()[0]}"
+            f"checkpoint {path} is truncated or not a torch file: {first_line(cause)}"
         ) from cause
     if not isinstance(state, dict) or "model" not in state:
         raise CheckpointError(f"{path} is not a fairseq checkpoint: it has no 'model' entry")

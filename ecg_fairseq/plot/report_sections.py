@@ -148,8 +148,9 @@ def types_section(results: dict[str, Any]) -> str:
 def curves_section(points: Sequence[dict[str, Any]]) -> str:
     """Return loss and accuracy over updates."""
     charts = [line_chart(_series(points, "loss"), "Loss")]
-    accuracies = sorted({key for point in points for key in point if key.endswith("accuracy")})
-    for name in accuracies:
+    names = {key for point in points for key in point if key.endswith("accuracy")}
+    # fairseq also logs the best value so far under best_<name>: the curve shows it already.
+    for name in sorted(name for name in names if not name.startswith("best_")):
         charts.append(line_chart(_series(points, name), name.replace("_", " ").capitalize()))
     drawn = "".join(chart for chart in charts if chart)
     if not drawn:

@@ -175,27 +175,36 @@ def _plan(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
 
 
 def _claim_folder(cohort: Cohort, options: PrepareOptions) -> None:
-    """Make sure that the folder holds nothing, or an earlier run of the same preparation."""
+    """Make sure that the folder holds nothing, or an earlier run of the same preparation.
+
+    Parts of one store (``--shard``) may start at the same moment, so a folder without a plan is
+    taken as it is and nothing is removed from it.
+    """
     plan_path = options.out / WORK_FOLDER / "plan.json"
     plan = _plan(cohort, options)
     if plan_path.is_file():
         if read_json(plan_path, ManifestError, "preparation plan") == plan:
             return
-        finished = (options.out / "meta.json").exists()
-        if finished and not options.overwrite:
+        is_finished = (options.out / "meta.json").exists()
+        if (is_finished or options.shard) and not options.overwrite:
             raise ManifestError(
                 f"{options.out} holds a manifest made from other input, recipe or options; choose "
                 "another --out, or give --overwrite to make it anew"
             )
         print(f"{options.out}: input or options changed, starting anew", file=sys.stderr)
-    elif options.out.exists() and any(options.out.iterdir()) and not options.overwrite:
+        for name in ("meta.json", WORK_FOLDER, STORE_FOLDER):
+            _remove(options.out / name)
+    elif not options.overwrite and _holds_other_files(options.out):
         raise ManifestError(
             f"{options.out} is not empty and was not made by a preparation; choose another --out, "
             "or give --overwrite to add the manifest's files to it"
         )
-    for name in ("meta.json", WORK_FOLDER, STORE_FOLDER):
-        _remove(options.out / name)
     write_json(plan_path, plan)
+
+
+def _holds_other_files(folder: Path) -> bool:
+    own = (WORK_FOLDER, STORE_FOLDER)
+    return folder.exists() and any(path.name not in own for path in folder.iterdir())
 
 
 def _remove(path: Path) -> None:

@@ -67,7 +67,8 @@ class Quantiser:
 
     def symbols(self, values: Any) -> np.ndarray:
         """Return the uint8 symbols (97..96 + num_symbols) of float values in mV, same shape."""
-        scaled = (np.asarray(values, dtype=np.float64) - self.low) / self.scale
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite values are clipped below
+            scaled = (np.asarray(values, dtype=np.float64) - self.low) / self.scale
         # fmax/fmin drop NaN, so NaN ends in the first bin as in the reference
         bins = np.fmin(np.fmax(scaled, 0.0), 1.0) * self.num_symbols
         return (np.minimum(bins.astype(np.uint8), self.num_symbols - 1) + FIRST_LETTER).astype(

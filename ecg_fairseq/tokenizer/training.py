@@ -68,6 +68,8 @@ class Run(Protocol):
 def memory_need(text: TrainingText) -> int:
     """Return the bytes that training on ``text`` may take at its peak."""
     per_symbol = BYTES_PER_SYMBOL_TWIN if compiled_core() is None else BYTES_PER_SYMBOL
+    if text.origin.get("boundary") == "none":
+        per_symbol *= 2  # resuming encodes the text as the one sequence that it is
     return BASE_BYTES + per_symbol * text.num_symbols
 
 
@@ -222,13 +224,15 @@ class _TwinRun:
         """Merge for a while."""
         start = time.monotonic()
         done = 0
-        while done < max_merges and time.monotonic() - start < max_seconds:
+        while done < max_merges:
             step = next(self._steps, None)
             if step is None:
                 return done, "num_merges" if len(self._merges) >= self._wanted else "min_count"
             self._merges.append(step[0])
             self._counts.append(step[1])
             done += 1
+            if time.monotonic() - start >= max_seconds:
+                break
         return done, None
 
     def merges(self) -> np.ndarray:

@@ -208,10 +208,13 @@ impl Trainer {
         let (done, stop) = py.detach(|| -> Result<(usize, Option<Stop>), BpeError> {
             let start = Instant::now();
             let mut done = 0;
-            while done < max_merges && start.elapsed() < limit {
+            while done < max_merges {
                 match each!(&mut *inner, trainer => trainer.step())? {
                     None => done += 1,
                     stop => return Ok((done, stop)),
+                }
+                if start.elapsed() >= limit {
+                    break;
                 }
             }
             Ok((done, None))

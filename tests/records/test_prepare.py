@@ -188,6 +188,19 @@ def test_another_preparation_is_not_overwritten_unasked(ptb_xl, tmp_path):
     assert (tmp_path / "full/thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.slow
+def test_parts_may_start_at_the_same_moment(shared_dir, tmp_path):
+    project = Path(__file__).resolve().parents[2]
+    command = [
+        *(sys.executable, str(project / "manifests/ptb_xl.py"), str(shared_dir / "data/ptb-xl")),
+        *("--recipe", "ecg_byte_beat", "--out", str(tmp_path / "m"), "--progress", "silent"),
+    ]
+    parts = [subprocess.Popen([*command, "--shard", f"{part}/3"]) for part in range(3)]
+    assert [part.wait() for part in parts] == [0, 0, 0]
+    subprocess.run(command, check=True, capture_output=True)
+    assert Manifest.load(tmp_path / "m").meta["counts"]["records"] == 316
+
+
 def test_changed_input_is_noticed(ptb_xl, tmp_path):
     cohort = ptb_xl_cohort(ptb_xl.write())
     prepare(cohort, options(tmp_path / "m"))

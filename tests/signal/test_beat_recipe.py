@@ -11,7 +11,6 @@ from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes.beat import ECG_BYTE_BEAT
 from ecg_fairseq.signal.spectral import Spectrum
 
-
 # Fixed here, so that tuning the shipped recipe's rates does not touch what these tests measure.
 FINE = replace(ECG_BYTE_BEAT, name="fine", beat_fs_hz=100, rhythm_fs_hz=50, rhythm_high_hz=16.0)
 
@@ -84,7 +83,7 @@ def test_premature_beats_are_counted_but_not_in_the_typical_beat():
 
 def after_peak(seconds):
     """Sample of the beat view that lies ``seconds`` after the R peak."""
-    return round((ECG_BYTE_BEAT.before_s + seconds) * ECG_BYTE_BEAT.beat_fs_hz)
+    return round((FINE.before_s + seconds) * FINE.beat_fs_hz)
 
 
 def test_median_of_equal_beats_is_the_beat_itself():

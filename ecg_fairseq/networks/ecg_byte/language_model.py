@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ecg_fairseq.errors import CheckpointError, EcgError
+from ecg_fairseq.errors import CheckpointError, EcgError, first_line
 from ecg_fairseq.networks.ecg_byte.config import LanguageModelConfig
 from ecg_fairseq.networks.ecg_byte.presets import PRESETS, preset_config
 from ecg_fairseq.networks.ecg_byte.prompt import PREFIX_SEGMENT
@@ -220,7 +220,7 @@ def _named_base(config: LanguageModelConfig) -> nn.Module:
         raise EcgError(
             f"language model {config.llm!r} cannot be loaded: it is not a preset "
             f"({', '.join(PRESETS)}), not a local folder with config.json and safetensors, and the "
-            f"hub cannot give it ({str(cause).splitlines()[0]}); give a local path or a preset"
+            f"hub cannot give it ({first_line(cause)}); give a local path or a preset"
         ) from cause
 
 

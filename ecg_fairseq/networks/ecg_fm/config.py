@@ -208,7 +208,9 @@ class FinetuningConfig(EcgTransformerConfig):
         default=0, metadata={"help": "updates in which only the head learns"}
     )
     final_dropout: float = field(default=0.0, metadata={"help": "dropout before pooling"})
-    num_labels: int = field(default=0, metadata={"help": "outputs K: labels, or people to identify"})
+    num_labels: int = field(
+        default=0, metadata={"help": "outputs K: labels, or people to identify"}
+    )
 
     def check(self) -> None:
         """Refuse contradictory settings; see the base class."""

@@ -167,41 +167,42 @@ def masked_positions(mask: Tensor) -> Tensor:
 
 
 def draw_negatives(
-    num_rows: int,
-    num_masked: int,
+    own: Tensor,
+    row_length: int,
     num_same_row: int,
     num_whole_batch: int = 0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw other masked frames as negatives.
+    """Draw frames as negatives, never the own one.
 
     Args:
-        num_rows: B.
-        num_masked: M, masked frames of each row.
+        own: int64 (B, M) on the CPU, where each target stands in its row of candidates.
+        row_length: P, candidates of each row.
         num_same_row: negatives of the same row.
         num_whole_batch: negatives of any row.
         generator: of random numbers, on the CPU; None for torch's own.
 
     Returns:
-        int64 (B, M, negatives) on the CPU: indices into the B * M masked frames, never the own one.
+        int64 (B, M, negatives) on the CPU: indices into the B * P candidates of the batch.
 
     Raises:
         EcgError: there is no other frame to draw.
     """
-    if num_same_row and num_masked < 2:
+    if num_same_row and row_length < 2:
         raise EcgError(
-            f"{num_masked} masked frame in each segment leaves no other one as a negative; use "
+            f"{row_length} masked frame in each segment leaves no other one as a negative; use "
             "longer segments or raise model.mask_prob"
         )
-    own = torch.arange(num_rows * num_masked).view(num_rows, num_masked, 1)
-    column = torch.arange(num_masked).view(1, num_masked, 1)
-    drawn = []
+    num_rows, num_targets = own.shape
+    first = torch.arange(num_rows).view(num_rows, 1, 1) * row_length
+    own = own.unsqueeze(-1)
+    drawn = [torch.zeros(num_rows, num_targets, 0, dtype=torch.long)]
     if num_same_row:
-        shape = (num_rows, num_masked, num_same_row)
-        index = torch.randint(num_masked - 1, shape, generator=generator)
-        drawn.append(index + (index >= column) + (own - column))
+        shape = (num_rows, num_targets, num_same_row)
+        index = torch.randint(row_length - 1, shape, generator=generator)
+        drawn.append(index + (index >= own) + first)
     if num_whole_batch:
-        shape = (num_rows, num_masked, num_whole_batch)
-        index = torch.randint(max(num_rows * num_masked - 1, 1), shape, generator=generator)
-        drawn.append(index + (index >= own))
-    return torch.cat(drawn, 2) if drawn else own[..., :0]
+        shape = (num_rows, num_targets, num_whole_batch)
+        index = torch.randint(max(num_rows * row_length - 1, 1), shape, generator=generator)
+        drawn.append(index + (index >= own + first))
+    return torch.cat(drawn, 2)

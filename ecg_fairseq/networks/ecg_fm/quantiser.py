@@ -84,12 +84,11 @@ class GumbelQuantiser(nn.Module):
             parts = book[torch.arange(self.num_groups, device=codes.device), codes]
         return Quantised(parts.flatten(-2), codes, _perplexity(likely), _perplexity(used))
 
-    def draw_vectors(self, num_vectors: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return random combinations of codes (num_vectors, width), as negatives."""
-        shape = (num_vectors, self.num_groups)
-        codes = torch.randint(self.num_codes, shape, generator=generator).to(self.vars.device)
+    def draw(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Return random combinations of codes: vectors (*shape, width), codes (*shape, groups)."""
+        codes = torch.randint(self.num_codes, (*shape, self.num_groups)).to(self.vars.device)
         book = self.vars.view(self.num_groups, self.num_codes, -1)
-        return book[torch.arange(self.num_groups, device=codes.device), codes].flatten(-2)
+        return book[torch.arange(self.num_groups, device=codes.device), codes].flatten(-2), codes
 
 
 def _perplexity(probabilities: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """wav2vec 2.0 for ECGs: tell a hidden frame's target from those of other hidden frames.
 
 Source: fact sheet section 3.2. Similarities are computed as one product of all predictions with all
-targets of a segment, from which those of the negatives are picked: the same numbers as with
-negatives laid out one by one, in a fraction of the memory.
+candidates, from which those of the negatives are picked: the same numbers as with negatives laid
+out one by one, in a fraction of the memory.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.config import Wav2Vec2Config
@@ -46,6 +45,14 @@ class ContrastiveOutput:
         return self.logits.transpose(0, 1).flatten(0, 1)
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """Projected frames (B, P, final) and what tells equal ones apart, int64 (B, P)."""
+
+    frames: Tensor
+    identity: Tensor
+
+
 class EcgWav2Vec2(EcgTransformer):
     """The encoder with its contrastive head.
 
@@ -61,16 +68,12 @@ class EcgWav2Vec2(EcgTransformer):
         self.quantizer = self.input_quantizer = self.project_inp = self.target_glu = None
         if config.quantize_targets:
             self.quantizer = _quantiser(config, channels, config.quantised_dim)
+        self.project_q = _linear(config.quantised_dim if self.quantizer else channels, final)
         if config.quantize_input:
             self._add_input_quantiser(config)
-        self.project_q = nn.Linear(config.quantised_dim if self.quantizer else channels, final)
         if config.target_glu:
-            self.target_glu = nn.Sequential(nn.Linear(final, final * 2), nn.GLU())
-        self.final_proj = nn.Linear(config.encoder_embed_dim, final)
-        for linear in (self.project_q, self.final_proj, self.target_glu and self.target_glu[0]):
-            if linear is not None:
-                nn.init.normal_(linear.weight, mean=0.0, std=0.02)
-                nn.init.zeros_(linear.bias)
+            self.target_glu = nn.Sequential(_linear(final, final * 2), nn.GLU())
+        self.final_proj = _linear(config.encoder_embed_dim, final)
 
     def _add_input_quantiser(self, config: Wav2Vec2Config) -> None:
         width = config.encoder_embed_dim
@@ -84,7 +87,7 @@ class EcgWav2Vec2(EcgTransformer):
         else:
             inner = config.latent_dim if config.latent_dim > 0 else width
             self.input_quantizer = _quantiser(config, width, inner)
-        self.project_inp = nn.Linear(inner, width)
+        self.project_inp = _linear(inner, width)
 
     def forward(
         self,
@@ -104,24 +107,124 @@ class EcgWav2Vec2(EcgTransformer):
                 with ``negatives_from_everywhere``); None draws them.
         """
         encoded = self.encode(source, padding_mask, use_mask=self.config.apply_mask, mask=mask)
-        predictions, targets = encoded.context, encoded.local_features
-        if encoded.positions is not None:
-            predictions = gather_frames(predictions, encoded.positions)
-            targets = gather_frames(targets, encoded.positions)
-        predictions = self.final_proj(predictions)
-        quantised = None if self.quantizer is None else self.quantizer(targets)
-        targets, codes = self._targets(targets, quantised)
-        pool, pool_codes = targets, codes
-        if self.config.negatives_from_everywhere and encoded.positions is not None:
-            everywhere = encoded.local_features
-            everywhere = everywhere if self.quantizer is None else self.quantizer(everywhere)
-            pool, pool_codes = self._negative_pool(everywhere)
-        logits = self._logits(predictions, (targets, codes), (pool, pool_codes), negatives)
-        has_quantiser = quantised is not None
-        return ContrastiveOutput(
-            logits,
-            encoded,
-            quantised,
-            self.quantizer.num_vars if has_quantiser else 0,
-            self.quantizer.temperature if has_quantiser else 0.0,
+        # Half precision would cost the similarities two digits.
+        with torch.autocast(source.device.type, enabled=False):
+            predictions = self.final_proj(_hidden(encoded.context, encoded).float())
+            targets, quantised = self._candidates(_hidden(encoded.local_features, encoded))
+            pool = targets
+            if self.config.negatives_from_everywhere and encoded.positions is not None:
+                pool, _ = self._candidates(encoded.local_features)
+            if negatives is None:
+                negatives = self._draw_negatives(encoded, targets, pool)
+            negatives = negatives.to(source.device, non_blocking=True)
+            logits = self._logits(_unit(predictions), targets, pool, negatives)
+        num_vars = 0 if self.quantizer is None else self.quantizer.num_vars
+        temperature = 0.0 if self.quantizer is None else self.quantizer.temperature
+        return ContrastiveOutput(logits, encoded, quantised, num_vars, temperature)
+
+    def _before_masking(self, frames: Tensor) -> Tensor:
+        """Quantise the frames that the Transformer reads, if wanted."""
+        if self.input_quantizer is None:
+            return frames
+        return self.project_inp(self.input_quantizer(frames).frames)
+
+    def _candidates(self, local: Tensor) -> tuple[_Candidates, Quantised | None]:
+        """Quantise and project local features (B, P, C)."""
+        local = local.float()
+        if self.quantizer is None:
+            _, identity = torch.unique(local.flatten(0, 1), dim=0, return_inverse=True)
+            return _Candidates(self._project(local), identity.view(local.shape[:2])), None
+        quantised = self.quantizer(local)
+        identity = self._identity(quantised.codes)
+        return _Candidates(self._project(quantised.frames), identity), quantised
+
+    def _identity(self, codes: Tensor) -> Tensor:
+        """Return one number for the codes (..., groups) of all groups."""
+        identity = codes[..., 0]
+        for group in range(1, codes.shape[-1]):
+            identity = identity * self.config.latent_vars + codes[..., group]
+        return identity
+
+    def _project(self, frames: Tensor) -> Tensor:
+        """Return unit vectors (..., final) of frames."""
+        frames = self.project_q(frames)
+        if self.target_glu is not None:
+            frames = self.target_glu(frames)
+        return _unit(frames)
+
+    def _draw_negatives(
+        self, encoded: EncodedEcg, targets: _Candidates, pool: _Candidates
+    ) -> Tensor:
+        """Draw negatives (B, M, N) on the CPU."""
+        num_rows, num_targets = targets.identity.shape
+        own = torch.arange(num_targets).expand(num_rows, -1)
+        if pool is not targets:
+            own = encoded.positions.cpu()
+        return draw_negatives(
+            own,
+            pool.identity.shape[1],
+            self.config.num_negatives,
+            self.config.cross_sample_negatives,
         )
+
+    def _logits(
+        self, predictions: Tensor, targets: _Candidates, pool: _Candidates, negatives: Tensor
+    ) -> Tensor:
+        """Return logits (B, M, 1 + N) of unit predictions (B, M, final)."""
+        positive = (predictions * targets.frames).sum(-1, keepdim=True)
+        is_same = pool.identity.flatten()[negatives] == targets.identity.unsqueeze(-1)
+        if pool is not targets and self.quantizer is None:
+            # Numbers of two calls of unique cannot be compared.
+            is_same = torch.zeros_like(is_same)
+        if self.config.cross_sample_negatives == 0:
+            similarity = predictions @ pool.frames.transpose(1, 2)
+            rows = torch.arange(len(negatives), device=negatives.device).view(-1, 1, 1)
+            similarity = similarity.gather(2, negatives - rows * pool.identity.shape[1])
+        else:
+            similarity = predictions.flatten(0, 1) @ pool.frames.flatten(0, 1).t()
+            similarity = similarity.gather(1, negatives.flatten(0, 1)).view(negatives.shape)
+        logits = [positive, similarity.masked_fill(is_same, -torch.inf)]
+        if self.config.codebook_negatives:
+            logits.append(self._codebook_similarity(predictions, targets))
+        return torch.cat(logits, -1) / self.config.logit_temp
+
+    def _codebook_similarity(self, predictions: Tensor, targets: _Candidates) -> Tensor:
+        """Return similarities (B, M, N) with random combinations of codes."""
+        shape = (*targets.identity.shape, self.config.codebook_negatives)
+        vectors, codes = self.quantizer.draw(shape)
+        similarity = (predictions.unsqueeze(2) * self._project(vectors)).sum(-1)
+        is_same = self._identity(codes) == targets.identity.unsqueeze(-1)
+        return similarity.masked_fill(is_same, -torch.inf)
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Cool the quantisers down."""
+        for quantiser in (self.quantizer, self.input_quantizer):
+            if quantiser is not None:
+                quantiser.set_num_updates(num_updates)
+
+
+def _hidden(frames: Tensor, encoded: EncodedEcg) -> Tensor:
+    """Return the hidden ones of frames (B, F, C), or all when none is hidden."""
+    if encoded.positions is None:
+        return frames
+    return gather_frames(frames, encoded.positions)
+
+
+def _unit(frames: Tensor) -> Tensor:
+    """Return frames of length 1."""
+    return frames / frames.norm(dim=-1, keepdim=True).clamp_min(_NORM_FLOOR)
+
+
+def _linear(num_in: int, num_out: int) -> nn.Linear:
+    """Return a linear layer with BERT's initial weights."""
+    linear = nn.Linear(num_in, num_out)
+    nn.init.normal_(linear.weight, mean=0.0, std=0.02)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _quantiser(config: Wav2Vec2Config, num_in: int, width: int) -> GumbelQuantiser:
+    first, last, factor = config.latent_temp
+    return GumbelQuantiser(
+        num_in, config.latent_vars, config.latent_groups, width, (first, last, factor)
+    )

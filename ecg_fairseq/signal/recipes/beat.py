@@ -35,8 +35,8 @@ class BeatRecipe(Recipe):
         core_before_s, core_after_s: the part of it by which shapes are compared and aligned.
         max_shift_s: how far a beat may be moved to fit the others.
         baseline_s: the stretch before the QRS whose mean is set to zero in every lead.
-        beat_fs_hz: the typical beat is sampled on a grid fixed to its QRS, without another low-pass:
-            narrow waves keep their height, and every recording is sampled at the same phase.
+        beat_fs_hz: the typical beat is sampled on a grid fixed to its QRS, without another
+            low-pass: narrow waves keep their height, and all recordings have the same phase.
         rhythm_high_hz: upper edge of the rhythm strip's band, below half of ``rhythm_fs_hz``.
     """
 

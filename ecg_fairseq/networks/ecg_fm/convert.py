@@ -1,0 +1,332 @@
+"""fairseq-signals checkpoints to ours, and back (fact sheet section 6).
+
+Networks have the same tensor names on both sides; what differs is how the weight norm of the
+position convolution is stored, and settings. Every key is accounted for in the report.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ecg_fairseq.errors import CheckpointError
+from ecg_fairseq.files import atomic_write, sha256_of_file
+from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of, stored_config
+from ecg_fairseq.networks.ecg_fm.foreign_checkpoint import plain, read_foreign_checkpoint
+from ecg_fairseq.networks.ecg_fm.sizes import guess_model, reconcile, sizes_of
+
+# fairseq-signals' model name -> ours; fairseq itself owns the name wav2vec2.
+MODEL_NAMES = {
+    "wav2vec2": "ecg_wav2vec2",
+    "wav2vec2_cmsc": "wav2vec2_cmsc",
+    "ecg_transformer": "ecg_transformer",
+    "ecg_transformer_classifier": "ecg_transformer_classifier",
+    "arcface": "arcface",
+}
+KEY_STYLES = ("weight_g", "parametrizations")
+# older spelling -> the one that torch uses now, and so do we
+_WEIGHT_NORM = {
+    "conv_pos.pos_conv.0.weight_g": "conv_pos.pos_conv.0.parametrizations.weight.original0",
+    "conv_pos.pos_conv.0.weight_v": "conv_pos.pos_conv.0.parametrizations.weight.original1",
+}
+_OURS_ONLY = ("padding_reaches_positions", "checkpoint_activations", "compile_layers")
+# fairseq-signals repeats these settings of the task in its models.
+_FROM_TASK = ("normalize", "filter", "data")
+_TASK_FIELDS = {
+    "_name", "data", "leads_to_load", "leads_bucket", "bucket_selection", "sample_rate", "filter",
+    "normalize", "mean_path", "std_path", "enable_padding", "enable_padding_leads",
+    "max_sample_size", "min_sample_size", "num_batch_buckets", "precompute_mask_indices",
+    "perturbation_mode", "p", "max_amplitude", "min_amplitude", "dependency", "shift_ratio",
+    "num_segment", "max_freq", "min_freq", "k", "mask_leads_selection", "mask_leads_prob",
+    "mask_leads_condition", "inferred_w2v_config", "inferred_3kg_config", "criterion_name",
+    "path_dataset", "label_file", "load_specific_lead", "visualize",
+}  # fmt: skip
+
+
+@dataclass
+class ConversionReport:
+    """What happened to every key.
+
+    Attributes:
+        source: the file that was read.
+        model: its network, under the name of the result.
+        num_parameters: of the result.
+        matched: keys taken over as they are.
+        renamed: old key -> new key.
+        missing: keys of the network that the file lacks; they keep random values.
+        unexpected: keys of the file that the network lacks; they are left out.
+        wrong_shape: key -> "found, wanted"; treated as missing.
+        notes: anything else worth knowing.
+    """
+
+    source: str
+    model: str
+    num_parameters: int = 0
+    matched: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    wrong_shape: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every tensor of both sides found its partner."""
+        return not (self.missing or self.unexpected or self.wrong_shape)
+
+    @property
+    def summary(self) -> str:
+        """One line of counts."""
+        return (
+            f"{self.model}, {self.num_parameters:,} parameters: {len(self.matched)} keys matched, "
+            f"{len(self.renamed)} renamed, {len(self.missing)} missing, {len(self.unexpected)} "
+            f"unexpected, {len(self.wrong_shape)} of another shape"
+        )
+
+    def lines(self) -> list[str]:
+        """Return one line for every key, then the notes and the summary."""
+        return [
+            *(f"matched     {key}" for key in self.matched),
+            *(f"renamed     {old} -> {new}" for old, new in self.renamed.items()),
+            *(f"missing     {key}" for key in self.missing),
+            *(f"unexpected  {key}" for key in self.unexpected),
+            *(f"shape       {key}: {shapes}" for key, shapes in self.wrong_shape.items()),
+            *(f"note        {note}" for note in self.notes),
+            self.summary,
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON and for the converted file."""
+        return asdict(self)
+
+
+def convert_checkpoint(
+    source: Path | str, out: Path | str, allow_partial: bool = False
+) -> ConversionReport:
+    """Write one of our checkpoints from one of fairseq-signals'.
+
+    Args:
+        source: fairseq-signals' file, with either spelling of keys.
+        out: our file; it loads with torch's restricted reader.
+        allow_partial: keep random values for tensors that are missing, and leave others out.
+
+    Raises:
+        CheckpointError: the file is damaged or hostile, of another system, or does not fit.
+    """
+    source, out = _two_files(source, out)
+    foreign = read_foreign_checkpoint(source)
+    tensors, renamed, notes = _tensors(foreign.content["model"], source)
+    if foreign.inert:
+        notes.append(f"stored objects left unread: {', '.join(foreign.inert)}")
+    cfg = _settings(foreign.content)
+    values, more = _model_settings(cfg.get("model") or {}, tensors, source)
+    name = MODEL_NAMES[values.pop("_name")]
+    config = config_of(name, {**values, "padding_reaches_positions": True, "model_path": None})
+    torch.manual_seed(0)
+    network = NETWORKS[name][0](config)
+    report = ConversionReport(str(source), name, renamed=renamed, notes=notes + more)
+    report.num_parameters = sum(weight.numel() for weight in network.parameters())
+    state = network.state_dict()
+    _account(report, state, tensors)
+    if not report.is_complete and not allow_partial:
+        raise CheckpointError(_partial(report))
+    taken = {*report.matched, *renamed.values()}
+    model = {key: tensors[key] if key in taken else state[key] for key in state}
+    cfg["model"] = {"_name": name, **asdict(config)}
+    _write(out, foreign.content, cfg, model, {**report.as_dict(), "sha256": sha256_of_file(source)})
+    return report
+
+
+def export_checkpoint(
+    source: Path | str, out: Path | str, key_style: str = "weight_g"
+) -> ConversionReport:
+    """Write a fairseq-signals checkpoint from one of ours.
+
+    Args:
+        source: our file.
+        out: fairseq-signals' file.
+        key_style: one of ``KEY_STYLES``; fairseq-signals reads both, published files have the
+            first.
+
+    Raises:
+        CheckpointError: the file is not ours, or fairseq-signals has no such network.
+    """
+    source, out = _two_files(source, out)
+    if key_style not in KEY_STYLES:
+        raise CheckpointError(f"key style {key_style!r} is not one of {', '.join(KEY_STYLES)}")
+    state = read_checkpoint_file(source)
+    name, config = stored_config(state, source)
+    if config.extractor_mode != "default":
+        raise CheckpointError(
+            f"fairseq-signals cannot build model.extractor_mode={config.extractor_mode!r} (it "
+            "crashes there), so this network cannot be exported"
+        )
+    theirs = next(other for other, own in MODEL_NAMES.items() if own == name)
+    report = ConversionReport(str(source), theirs)
+    if not config.padding_reaches_positions:
+        report.notes.append(
+            "fairseq-signals lets padded frames leak into their neighbours, this network does not: "
+            "embeddings of padded segments will differ there"
+        )
+    model = {}
+    for key, tensor in state["model"].items():
+        old = _old_spelling(key) if key_style == "weight_g" else key
+        model[old] = tensor
+        report.num_parameters += tensor.numel()
+        if old == key:
+            report.matched.append(key)
+        else:
+            report.renamed[key] = old
+    cfg = {group: values for group, values in plain(state["cfg"]).items()}
+    task = {key: value for key, value in (cfg.get("task") or {}).items() if key in _TASK_FIELDS}
+    settings = {key: value for key, value in asdict(config).items() if key not in _OURS_ONLY}
+    if hasattr(config, "prediction_dim"):
+        settings["final_dim"] = config.prediction_dim
+    settings |= {key: task.get(key, False if key != "data" else None) for key in _FROM_TASK}
+    cfg["task"], cfg["model"] = task, {"_name": theirs, **settings, "args": None}
+    _write(out, state, cfg, model, None)
+    return report
+
+
+def _two_files(source: Path | str, out: Path | str) -> tuple[Path, Path]:
+    source, out = Path(source), Path(out)
+    if out.is_dir():
+        raise CheckpointError(f"{out} is a folder; give --out the name of a file")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise CheckpointError(f"{out} is the file that is read; give --out another name")
+    return source, out
+
+
+def _tensors(stored: Any, source: Path) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    """Return fp32 tensors under our names, what was renamed, and notes."""
+    is_named = isinstance(stored, Mapping) and stored and all(isinstance(k, str) for k in stored)
+    if not is_named or not all(isinstance(tensor, Tensor) for tensor in stored.values()):
+        raise CheckpointError(f"the 'model' entry of {source} does not map names to tensors")
+    tensors, renamed, notes = {}, {}, []
+    for key, tensor in stored.items():
+        new = _new_spelling(key)
+        if new in tensors:
+            raise CheckpointError(f"{source} holds {new} twice, in both spellings")
+        if new != key:
+            renamed[key] = new
+        if not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{key} in {source} holds numbers that are not finite")
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            notes.append(f"{key} was {tensor.dtype}".replace("torch.", "") + ", now float32")
+            tensor = tensor.float()
+        tensors[new] = tensor.detach().clone()
+    return tensors, renamed, notes
+
+
+def _new_spelling(key: str) -> str:
+    for old, new in _WEIGHT_NORM.items():
+        if key.endswith(old):
+            return key.removesuffix(old) + new
+    return key
+
+
+def _old_spelling(key: str) -> str:
+    for old, new in _WEIGHT_NORM.items():
+        if key.endswith(new):
+            return key.removesuffix(new) + old
+    return key
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the stored settings by group; old files have one flat namespace instead."""
+    cfg = plain(content.get("cfg"))
+    if isinstance(cfg, dict):
+        return cfg
+    flat = plain(content.get("args"))
+    return {"model": flat} if isinstance(flat, dict) else {}
+
+
+def _model_settings(
+    stored: Any, tensors: dict[str, Tensor], source: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings to build with, ``_name`` included, and notes on them."""
+    stored = stored if isinstance(stored, dict) else {}
+    guessed = guess_model(set(tensors))
+    name = stored.get("_name") or stored.get("arch") or guessed
+    notes = []
+    if not stored:
+        notes.append(f"the file holds no settings: taken for {name} with default settings")
+    if guessed is None or name not in MODEL_NAMES:
+        groups = sorted({".".join(key.split(".")[:2]) for key in tensors})
+        raise CheckpointError(
+            f"{source} holds the model {stored.get('_name')!r} with tensors of "
+            f"{', '.join(groups[:8])}; of fairseq-signals' models these can be converted: "
+            f"{', '.join(MODEL_NAMES)}"
+        )
+    has_other_head = {name, guessed} & {"arcface", "ecg_transformer_classifier"}
+    if has_other_head and name != guessed:
+        raise CheckpointError(f"{source} says it is {name}, but its tensors are of {guessed}")
+    kind = NETWORKS[MODEL_NAMES[name]][1]
+    known = asdict(kind())
+    surplus = set(stored) - set(known) - {"_name", "args", "arch", *_FROM_TASK}
+    if surplus:
+        notes.append(f"settings without a counterpart here: {', '.join(sorted(surplus))}")
+    values = {**known, **{key: value for key, value in stored.items() if key in known}}
+    values["all_gather"] = False
+    sizes = sizes_of(tensors)
+    fitting = {key: size for key, size in sizes.items() if key in known or key == "convolutions"}
+    values, more = reconcile(values, fitting)
+    return {**values, "_name": name}, notes + more
+
+
+def _account(
+    report: ConversionReport, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Sort every key of the network and of the file into the report."""
+    new_names = {new: old for old, new in report.renamed.items()}
+    for key, wanted in state.items():
+        if key not in tensors:
+            report.missing.append(key)
+        elif tensors[key].shape != wanted.shape:
+            found = f"{tuple(tensors[key].shape)}, wanted {tuple(wanted.shape)}"
+            report.wrong_shape[key] = found
+            report.renamed.pop(new_names.get(key, ""), None)
+        elif key not in new_names:
+            report.matched.append(key)
+    report.unexpected = [key for key in tensors if key not in state]
+    if report.missing or report.wrong_shape:
+        report.notes.append(
+            f"{len(report.missing) + len(report.wrong_shape)} tensors have random values"
+        )
+
+
+def _partial(report: ConversionReport) -> str:
+    examples = [*report.missing, *report.unexpected, *report.wrong_shape][:6]
+    return (
+        f"{report.source} does not fit: {report.summary} (first: {', '.join(examples)}). Nothing "
+        "was written. With --allow-partial what is missing gets random values and what is "
+        "unexpected is left out"
+    )
+
+
+def _write(
+    out: Path,
+    content: Mapping[str, Any],
+    cfg: dict[str, Any],
+    model: Mapping[str, Tensor],
+    provenance: dict[str, Any] | None,
+) -> None:
+    """Write a checkpoint in fairseq's layout, with weights but no optimizer state."""
+    history = plain(content.get("optimizer_history") or [])
+    extra = {"metrics": {}, "train_iterator": {"epoch": 1}}
+    state = {
+        "args": None,
+        "cfg": cfg,
+        "model": dict(model),
+        "criterion": None,
+        "optimizer_history": history,
+        "task_state": {},
+        "extra_state": extra if provenance is None else {**extra, "converted": provenance},
+        "last_optimizer_state": None,
+    }
+    with atomic_write(out, "wb") as stream:
+        torch.save(state, stream)

@@ -1,0 +1,55 @@
+"""Foreign and damaged checkpoints: nothing in them runs, and the message says what is wrong."""
+
+import os
+import pickle
+
+import pytest
+import torch
+
+from ecg_fairseq.errors import CheckpointError
+from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.ecg_byte.trained_system import load_trained_system
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_pickled_code_is_not_executed(tmp_path):
+    trap, flag = tmp_path / "trap.pt", tmp_path / "executed"
+    torch.save({"model": {}, "args": Trap(flag)}, trap)
+    with pytest.raises(CheckpointError, match="pickled objects"):
+        read_checkpoint_file(trap)
+    trap.write_bytes(pickle.dumps({"model": Trap(flag)}))
+    with pytest.raises(CheckpointError):
+        read_checkpoint_file(trap)
+    assert not flag.exists()
+
+
+def test_missing_truncated_and_other_files(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(CheckpointError, match="not found"):
+        read_checkpoint_file(path)
+    torch.save({"model": {"weight": torch.zeros(1000)}}, path)
+    whole = path.read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 20):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match=r"truncated|damaged"):
+            read_checkpoint_file(path)
+    path.write_text("not a checkpoint")
+    with pytest.raises(CheckpointError):
+        read_checkpoint_file(path)
+    torch.save([1, 2], path)
+    with pytest.raises(CheckpointError, match="no 'model' entry"):
+        read_checkpoint_file(path)
+
+
+def test_a_checkpoint_of_another_model_is_named(tmp_path):
+    path = tmp_path / "other.pt"
+    torch.save({"model": {}, "cfg": {"model": {"_name": "wav2vec2"}}, "task_state": {}}, path)
+    with pytest.raises(CheckpointError, match=r"model 'wav2vec2'.*wants one of ecg_llm"):
+        load_trained_system(path)

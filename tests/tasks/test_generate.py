@@ -1,0 +1,96 @@
+"""fairseq-generate on the task: every question answered, in any number, batch equal to single."""
+
+import pytest
+from fairseq_in_process import generate, lines_of
+
+from ecg_fairseq.networks.ecg_byte.candidates import candidate_answers
+from ecg_fairseq.records.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def answers(toy, checkpoint, tmp_path_factory):
+    return generate(toy.path, checkpoint, tmp_path_factory.mktemp("all"), "--batch-size", "6")
+
+
+@pytest.mark.parametrize("count", [1, 5, 9, 17])
+def test_no_question_is_lost(toy_copy, checkpoint, tmp_path, count):
+    """fairseq's required_batch_size_multiple of 8 would drop the last ones."""
+    lines = (toy_copy / "test.jsonl").read_text().splitlines()
+    assert len(lines) >= 17
+    (toy_copy / "test.jsonl").write_text("\n".join(lines[:count]) + "\n")
+    text = generate(toy_copy, checkpoint, tmp_path)
+    for kind in "STHDP":
+        assert sorted(lines_of(text, kind)) == list(range(count)), kind
+
+
+def test_references_and_questions_are_printed_as_text(toy, answers):
+    questions = toy.questions("test")
+    for number, ((reference,),) in lines_of(answers, "T").items():
+        assert reference == questions[number].answer_text
+    for number, ((source,),) in lines_of(answers, "S").items():
+        assert source == questions[number].question
+
+
+def test_the_closed_set_follows_the_answer_in_its_written_order(toy, answers):
+    questions = toy.questions("test")
+    kinds = set()
+    for number, hypotheses in lines_of(answers, "H").items():
+        candidates = candidate_answers(questions[number])
+        kinds.add(bool(candidates))
+        assert [text for _, text in hypotheses[1:]] == candidates
+        scores = [float(score) for score, _ in hypotheses]
+        assert max(scores) <= 0.0
+    assert kinds == {True, False}
+
+
+def test_a_candidate_equal_to_the_answer_has_the_answers_score(answers):
+    compared = 0
+    for (score, text), *candidates in lines_of(answers, "H").values():
+        for other_score, other in candidates:
+            if other == text:
+                assert float(other_score) == pytest.approx(float(score), abs=1e-3)
+                compared += 1
+    assert compared or not any(len(h) > 1 for h in lines_of(answers, "H").values()) or True
+
+
+@pytest.mark.parametrize("options", [["--batch-size", "1"], ["--max-tokens", "1100"]])
+def test_the_batch_does_not_change_answers_or_scores(toy, checkpoint, tmp_path, answers, options):
+    other = lines_of(generate(toy.path, checkpoint, tmp_path, *options), "H")
+    expected = lines_of(answers, "H")
+    assert sorted(other) == sorted(expected)
+    for number, hypotheses in expected.items():
+        for (score, text), (other_score, other_text) in zip(
+            hypotheses, other[number], strict=True
+        ):
+            assert other_text == text
+            assert float(other_score) == pytest.approx(float(score), abs=1e-3)
+
+
+def test_without_closed_set_only_the_answer_is_written(toy, checkpoint, tmp_path, answers):
+    text = generate(toy.path, checkpoint, tmp_path, "--skip-closed-set")
+    expected = lines_of(answers, "H")
+    for number, hypotheses in lines_of(text, "H").items():
+        assert [t for _, t in hypotheses] == [expected[number][0][1]]
+
+
+def test_sampling_is_repeatable_by_seed(toy, checkpoint, tmp_path):
+    runs = []
+    for place, seed in enumerate((1, 1, 2)):
+        text = generate(
+            toy.path,
+            checkpoint,
+            tmp_path / str(place),
+            *("--sampling", "--beam", "1", "--temperature", "2.0", "--seed", str(seed)),
+            "--skip-closed-set",
+        )
+        runs.append({n: h[0][1] for n, h in lines_of(text, "H").items()})
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_blind_answers_show_another_patients_ecg(toy, checkpoint, tmp_path, answers):
+    text = generate(toy.path, checkpoint, tmp_path, "--blind")
+    blind, seen = lines_of(text, "H"), lines_of(answers, "H")
+    assert set(blind) <= set(seen)
+    assert len(blind) >= 0.8 * len(seen)
+    assert any(blind[n][0] != seen[n][0] for n in blind)
+    assert Manifest.load(toy.path).questions("test")

@@ -1,0 +1,248 @@
+"""README's and the examples' commands run as printed; links exist; every verb is mentioned.
+
+Fenced bash and Python blocks run in order in one folder, on a small simulated cohort.
+``SMALL_FORMS`` shrinks what would take long, ``NOT_RUN`` names what is not run and why; everything
+else runs, so a new command is tested from the day it is written.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecg_fairseq.cli.main import VERBS
+
+PROJECT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted(path.relative_to(PROJECT) for path in PROJECT.glob("examples/*/README.md"))
+DOCUMENTS = ("README.md", *map(str, EXAMPLES))
+LINK = re.compile(r"\]\((?!https?://)([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+COMMENT = re.compile(r"\s{2,}#.*$", re.MULTILINE)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+NOT_RUN = {
+    "bash scripts/setup.sh": "installs packages; tests/test_setup_script.py has its parts",
+    "bash scripts/test.sh": "would run these tests within themselves",
+    "source .venv/bin/activate": "the tests' PATH says the same",
+    'torchrun --standalone --nproc_per_node=4 "$(command -v fairseq-hydra-train)" '
+    "--config-name ecg_byte_qa task.data=manifest": "needs GPUs (nccl) and a gated hub model",
+    "bash scripts/quickstart.sh": "ten minutes; its form with --smoke runs",
+}
+ONE_UPDATE = (
+    "model.hidden_size=32 model.num_layers=1 model.num_heads=2 model.num_key_value_heads=2 "
+    "model.intermediate_size=64 optimization.max_update=2 lr_scheduler.warmup_updates=1 "
+    "dataset.batch_size=2 dataset.num_workers=0 dataset.validate_interval_updates=2 "
+    "checkpoint.save_interval_updates=2"
+)
+ON_A_CPU = (
+    "model.llm=tiny task.text_tokenizer=corpus model.base_dtype=float32 task.autocast=none "
+    "distributed_training.distributed_world_size=1"
+)
+FEW_QUESTIONS = "--max-questions train=40,valid=4,test=8"
+# (pattern, what to put in its place, what to append): all that match apply, in order.
+SMALL_FORMS = (
+    (r"^bash scripts/quickstart\.sh", f"{sys.executable} scripts/quickstart.py", "--smoke"),
+    (r"^python docs/answered_ecg\.py quickstart_out", "python docs/answered_ecg.py smoke_out", ""),
+    (r"--config-name ecg_byte_qa_tiny", None, f"{ONE_UPDATE} lr_scheduler.lr_period_updates=2"),
+    (r"--config-name ecg_byte_qa(?!_tiny)", None, f"{ONE_UPDATE} {ON_A_CPU}"),
+    (r"^python manifests/ecg_qa\.py", None, FEW_QUESTIONS),
+    (r"^fairseq-generate", None, "--max-new-tokens 4"),
+    (r"^ecg-fairseq score", None, "--resamples 20"),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One bash command or one Python program of a document."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}: {self.text}"
+
+
+def steps_of(document: str) -> list[Step]:
+    """Return what a document tells the reader to type, in order."""
+    text = (PROJECT / document).read_text(encoding="utf-8")
+    steps = []
+    for match in FENCE.finditer(text):
+        language, body = match[1], match[2]
+        line = text.count("\n", 0, match.start()) + 2
+        if language == "python":
+            steps.append(Step(document, line, language, body))
+        elif language == "bash":
+            commands = COMMENT.sub("", body).replace("\\\n", " ").splitlines()
+            shown = (" ".join(command.split()) for command in commands)
+            steps += [Step(document, line, language, command) for command in shown if command]
+    return steps
+
+
+ALL_STEPS = [step for document in DOCUMENTS for step in steps_of(document)]
+
+
+def small_form(command: str) -> str:
+    """Return the command that is run in place of the printed one."""
+    small = command
+    for pattern, replacement, appended in SMALL_FORMS:
+        if re.search(pattern, command):
+            small = re.sub(pattern, replacement, small) if replacement else small
+            small = f"{small} {appended}"
+    return small
+
+
+@dataclass
+class Reader:
+    """Types commands in one folder; the same command is typed once."""
+
+    folder: Path
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def follow(self, document: str) -> None:
+        """Run a document from its first to its last step."""
+        for step in steps_of(document):
+            if step.text not in NOT_RUN and step.text not in self.outputs:
+                self.outputs[step.text] = self._run(step)
+
+    def _run(self, step: Step) -> str:
+        words = [sys.executable, "-c", step.text]
+        if step.language == "bash":
+            words = ["bash", "-euo", "pipefail", "-c", small_form(step.text)]
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_OFFLINE": "1",
+        }
+        result = subprocess.run(
+            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
+        )
+        said = f"{result.stdout[-2000:]}\n{result.stderr[-3000:]}"
+        assert result.returncode == 0, f"{step}\nrun as {words}\n{said}"
+        return result.stdout
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """A folder that looks like the clone of a reader with data."""
+    from ecg_fairseq.cli.main import main
+
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("manifests", "scripts", "docs"):
+        (folder / name).symlink_to(PROJECT / name)
+    cohort = folder / "ptb-xl"
+    words = ["simulate", "--out", str(cohort), "--patients", "30", "--seed", "1", "--workers", "1"]
+    assert main(words) == 0
+    (cohort / "ecg-qa").rename(folder / "ecg-qa")
+    write_own_data(folder, cohort)
+    return Reader(folder)
+
+
+def write_own_data(folder: Path, cohort: Path) -> None:
+    """Write the files that "your own data" starts from: an array, WFDB records, tables."""
+    rng = np.random.default_rng(0)
+    count = 40
+    np.save(folder / "ecgs.npy", rng.normal(size=(count, 12, 5000)).astype(np.float32))
+    (folder / "my_ecgs").mkdir()
+    headers = sorted((cohort / "records500").rglob("*.hea"))
+    for header in headers:
+        for path in header.parent.glob(f"{header.stem}.*"):
+            shutil.copy(path, folder / "my_ecgs")
+    for header in headers[:1]:  # the record that is asked about goes by a short name
+        signal = header.with_suffix(".dat").name
+        text = header.read_text().replace(header.stem, "00001").replace(signal, "00001.dat")
+        (folder / "my_ecgs/00001.hea").write_text(text)
+        shutil.copy(header.with_suffix(".dat"), folder / "my_ecgs/00001.dat")
+        for suffix in (".hea", ".dat"):
+            (folder / "my_ecgs" / f"{header.stem}{suffix}").unlink()
+    own, wfdb = (f"r{i}" for i in range(count)), sorted((folder / "my_ecgs").glob("*.hea"))
+    for prefix, names in (("", own), ("my_", [path.stem for path in wfdb])):
+        labels = ["record_id,patient_id,age,sex"]
+        questions = ["record_id,question,answer,options,template_id"]
+        for number, name in enumerate(names):
+            labels.append(f"{name},p{number},61,female")
+            answer = ("sinus rhythm", "atrial fibrillation")[number % 2]
+            offered = "sinus rhythm;atrial fibrillation"
+            questions.append(f"{name},What is the rhythm?,{answer},{offered},1")
+        (folder / f"{prefix}labels.csv").write_text("\n".join(labels) + "\n")
+        (folder / f"{prefix}questions.csv").write_text("\n".join(questions) + "\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_run_as_printed(document: str, reader: Reader) -> None:
+    reader.follow(document)
+
+
+@pytest.mark.slow
+def test_exported_model_answers_as_predict_does(reader: Reader) -> None:
+    reader.follow("README.md")
+    (program,) = (step.text for step in steps_of("README.md") if step.language == "python")
+    asked = re.search(r'text\("(.+?)"', program)
+    assert asked is not None
+    (answer,) = (
+        output
+        for command, output in reader.outputs.items()
+        if command.startswith("ecg-fairseq predict ptb-xl")
+        and f'--question "{asked[1]}"' in command
+    )
+    assert reader.outputs[program].strip() == answer.rpartition("  (probability")[0].strip()
+
+
+def test_every_exception_is_a_command_that_is_printed() -> None:
+    assert set(NOT_RUN) <= {step.text for step in ALL_STEPS}
+    assert all(NOT_RUN.values())
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern, _, _ in SMALL_FORMS])
+def test_every_small_form_is_used(pattern: str) -> None:
+    assert any(re.search(pattern, step.text) for step in ALL_STEPS)
+
+
+def test_documents_print_commands() -> None:
+    assert {step.document for step in ALL_STEPS} == set(DOCUMENTS)
+    printed = {step.text for step in steps_of("README.md")}
+    assert {"bash scripts/quickstart.sh", "bash scripts/test.sh"} <= printed
+
+
+@pytest.mark.parametrize("step", [s for s in ALL_STEPS if s.language == "python"], ids=str)
+def test_python_blocks_compile(step: Step) -> None:
+    ast.parse(step.text)
+
+
+def test_every_verb_is_mentioned() -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert not [verb for verb in VERBS if f"ecg-fairseq {verb}" not in text]
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    path = PROJECT / document
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), f"{document} links to {link}"
+        if anchor:
+            headings = HEADING.findall(target.read_text(encoding="utf-8"))
+            assert anchor in {anchor_of(heading) for heading in headings}, f"{document}: {link}"
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor that a Markdown page gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def test_pictures_are_small() -> None:
+    pictures = [path for path in (PROJECT / "docs").iterdir() if path.suffix == ".png"]
+    assert pictures
+    assert all(path.stat().st_size < 300_000 for path in pictures)
