@@ -57,7 +57,9 @@ def setup_task(manifest_dir: Path, *overrides: str, name: str = "ecg_byte_qa_tin
     return tasks.setup_task(compose(name, f"task.data={manifest_dir}", *overrides).task)
 
 
-def train(manifest_dir: Path, folder: Path, *overrides: str, name: str = "ecg_byte_qa_tiny") -> Path:
+def train(
+    manifest_dir: Path, folder: Path, *overrides: str, name: str = "ecg_byte_qa_tiny"
+) -> Path:
     """Train two small updates; return the last checkpoint."""
     from fairseq import metrics
     from fairseq_cli.train import main
@@ -82,7 +84,7 @@ def generate(manifest_dir: Path, checkpoint: Path, out: Path, *options: str) -> 
     before = sys.argv
     sys.argv = ["fairseq-generate", str(manifest_dir), "--user-dir", str(PACKAGE)]
     sys.argv += ["--task", "ecg_qa", "--path", str(checkpoint), "--gen-subset", "test"]
-    sys.argv += ["--results-path", str(out), "--max-new-tokens", "8", *options]
+    sys.argv += ["--results-path", str(out), "--max-new-tokens", "4", *options]
     try:
         cli_main()
     finally:

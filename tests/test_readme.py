@@ -6,18 +6,23 @@ else runs, so a new command is tested from the day it is written.
 """
 
 import ast
+import importlib
+import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
-from ecg_fairseq.cli.main import VERBS
+from ecg_fairseq.cli.main import VERBS, main
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(path.relative_to(PROJECT) for path in PROJECT.glob("examples/*/README.md"))
@@ -34,6 +39,11 @@ NOT_RUN = {
     'torchrun --standalone --nproc_per_node=4 "$(command -v fairseq-hydra-train)" '
     "--config-name ecg_byte_qa task.data=manifest": "needs GPUs (nccl) and a gated hub model",
     "bash scripts/quickstart.sh": "ten minutes; its form with --smoke runs",
+    "bash scripts/quickstart.sh --ptb-xl ptb-xl --ecg-qa ecg-qa --out ptb_out": "only its manifest "
+    "differs from --smoke; test_quickstart_prepares_real_recordings makes that",
+    'fairseq-generate ecg_byte_manifest --user-dir "$(ecg-fairseq user-dir)" --task ecg_qa --path '
+    "ecg_byte_checkpoints/checkpoint_best.pt --gen-subset test --results-path ecg_byte_blind "
+    "--blind --skip-closed-set": "README.md's blind run is the same command on another folder",
 }
 ONE_UPDATE = (
     "model.hidden_size=32 model.num_layers=1 model.num_heads=2 model.num_key_value_heads=2 "
@@ -45,7 +55,7 @@ ON_A_CPU = (
     "model.llm=tiny task.text_tokenizer=corpus model.base_dtype=float32 task.autocast=none "
     "distributed_training.distributed_world_size=1"
 )
-FEW_QUESTIONS = "--max-questions train=40,valid=4,test=8"
+FEW_QUESTIONS = "--max-questions train=40,valid=4,test=40"
 # (pattern, what to put in its place, what to append): all that match apply, in order.
 SMALL_FORMS = (
     (r"^bash scripts/quickstart\.sh", f"{sys.executable} scripts/quickstart.py", "--smoke"),
@@ -55,6 +65,7 @@ SMALL_FORMS = (
     (r"^python manifests/ecg_qa\.py", None, FEW_QUESTIONS),
     (r"^fairseq-generate", None, "--max-new-tokens 4"),
     (r"^ecg-fairseq score", None, "--resamples 20"),
+    (r"--blind ecg_byte_blind/generate-test\.txt", "", ""),
 )
 
 
@@ -95,7 +106,7 @@ def small_form(command: str) -> str:
     small = command
     for pattern, replacement, appended in SMALL_FORMS:
         if re.search(pattern, command):
-            small = re.sub(pattern, replacement, small) if replacement else small
+            small = re.sub(pattern, replacement, small) if replacement is not None else small
             small = f"{small} {appended}"
     return small
 
@@ -114,6 +125,8 @@ class Reader:
                 self.outputs[step.text] = self._run(step)
 
     def _run(self, step: Step) -> str:
+        if step.text.startswith("ecg-fairseq "):
+            return self._run_verb(step)
         words = [sys.executable, "-c", step.text]
         if step.language == "bash":
             words = ["bash", "-euo", "pipefail", "-c", small_form(step.text)]
@@ -131,12 +144,19 @@ class Reader:
         assert result.returncode == 0, f"{step}\nrun as {words}\n{said}"
         return result.stdout
 
+    def _run_verb(self, step: Step) -> str:
+        """Run the console's entry point in this process, which saves importing torch each time."""
+        command = small_form(step.text)
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with chdir(self.folder), redirect_stdout(stdout), redirect_stderr(stderr):
+            status = main(shlex.split(command)[1:])
+        assert status == 0, f"{step}\nrun as {command}\n{stdout.getvalue()}\n{stderr.getvalue()}"
+        return stdout.getvalue()
+
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     """A folder that looks like the clone of a reader with data."""
-    from ecg_fairseq.cli.main import main
-
     folder = tmp_path_factory.mktemp("clone")
     for name in ("manifests", "scripts", "docs"):
         (folder / name).symlink_to(PROJECT / name)
@@ -199,6 +219,20 @@ def test_exported_model_answers_as_predict_does(reader: Reader) -> None:
     assert reader.outputs[program].strip() == answer.rpartition("  (probability")[0].strip()
 
 
+@pytest.mark.slow
+def test_quickstart_prepares_real_recordings(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "scripts"))
+    plan_module = importlib.import_module("quickstart_stages.plan")
+    data = (reader.folder / "ptb-xl", reader.folder / "ecg-qa")
+    plan = plan_module.Plan(reader.folder / "ptb_out", 1, True, *data)
+    first = next(plan.stages())
+    assert first.name == "manifest"
+    subprocess.run(first.command, check=True, capture_output=True, timeout=300)
+    assert first.done.exists()
+
+
 def test_every_exception_is_a_command_that_is_printed() -> None:
     assert set(NOT_RUN) <= {step.text for step in ALL_STEPS}
     assert all(NOT_RUN.values())
@@ -240,6 +274,16 @@ def test_links_lead_somewhere(document: str) -> None:
 def anchor_of(heading: str) -> str:
     """Return the anchor that a Markdown page gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def test_settings_table_agrees_with_the_yamls() -> None:
+    text = (PROJECT / "examples/ecg_byte/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| (\S+) \| (\S+) \|$", text, re.MULTILINE)
+    assert len(rows) > 5
+    for column, name in enumerate(("ecg_byte_qa", "ecg_byte_qa_tiny"), start=1):
+        settings = OmegaConf.load(PROJECT / f"ecg_fairseq/config/{name}.yaml")
+        printed = {row[0]: row[column] for row in rows}
+        assert printed == {key: str(OmegaConf.select(settings, key)) for key in printed}
 
 
 def test_pictures_are_small() -> None:

@@ -9,7 +9,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("record", nargs="+", help="recording, or two to compare, of any format")
     parser.add_argument("--checkpoint", required=True, help="checkpoint file of a trained system")
-    parser.add_argument("--question", default="What rhythm does this ECG show?", help="in words")
+    parser.add_argument("--question", default="What is the rhythm of this ECG?", help="in words")
     parser.add_argument("--options", nargs="*", default=[], help="closed set of answers to score")
     parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

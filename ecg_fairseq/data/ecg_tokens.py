@@ -52,10 +52,14 @@ def load_ecg_tokens(manifest: Manifest, tokenizer: EcgTokenizer) -> EcgTokens:
     ids_path, offsets_path = folder / f"{key}.ids.npy", folder / f"{key}.offsets.npy"
     if not (ids_path.exists() and offsets_path.exists()):
         _encode(manifest, tokenizer, ids_path, offsets_path)
-    ids = np.load(ids_path, mmap_mode="r", allow_pickle=False)
-    offsets = np.load(offsets_path, allow_pickle=False)
+    damaged = f"token cache {ids_path} is damaged; delete {folder} and start again"
+    try:
+        ids = np.load(ids_path, mmap_mode="r", allow_pickle=False)
+        offsets = np.load(offsets_path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as cause:
+        raise ManifestError(damaged) from cause
     if len(offsets) != len(manifest.store) + 1 or offsets[-1] != len(ids):
-        raise ManifestError(f"token cache {ids_path} is damaged; delete {folder} and start again")
+        raise ManifestError(damaged)
     return EcgTokens(ids, offsets)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.hdf5_reader import is_hdf5, read_code15
 from ecg_fairseq.records.manifest import RecordRow
 from ecg_fairseq.records.question import Question
 from ecg_fairseq.records.read import open_array, read_record
@@ -29,7 +30,7 @@ class SourceRecord:
         source: path to show in the manifest, relative to the dataset.
         side: published side, or empty when the sides are drawn by patient.
         labels_json: labels as JSON text.
-        array_row: row in a (N, L, T) array, or -1 for a record file.
+        array_row: row in a (N, L, T) array or in a CODE-15% part, or -1 for a record file.
         leads, fs_hz, unit_mv: only for rows of an array; one unit of it is ``unit_mv`` mV.
     """
 
@@ -108,6 +109,9 @@ def load_source(source: SourceRecord) -> EcgRecord:
     """
     if source.array_row < 0:
         return read_record(source.path, source.record_id, source.patient_id)
+    if is_hdf5(source.path):
+        path = Path(source.path)
+        return read_code15(path, source.array_row, source.record_id, source.patient_id)
     array = open_array(source.path)
     if array.ndim != 3 or source.array_row >= len(array):
         raise RecordError(

@@ -201,6 +201,9 @@ def _question_maker(table: Table) -> QuestionMaker:
     for column in ("record_id", "question", "answer"):
         if column not in table[0]:
             raise ManifestError(f"the questions table has no column {column}")
+    # Floors are taken per template; without a column, questions of the same words are one template.
+    texts = sorted({cells["question"] for cells in table})
+    templates = {text: number for number, text in enumerate(texts)}
 
     def make(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
         by_id = {row.record_id: row for row in rows}
@@ -212,7 +215,8 @@ def _question_maker(table: Table) -> QuestionMaker:
             if row is None:
                 dropped += 1
                 continue
-            kept[row.split].append(_question(cells, number, row))
+            template_id = templates[cells["question"]]
+            kept[row.split].append(_question(cells, number, row, template_id))
         if dropped == len(table):
             raise ManifestError(
                 f"none of the {dropped} questions names a usable record; compare its record_id "
@@ -223,10 +227,10 @@ def _question_maker(table: Table) -> QuestionMaker:
     return make
 
 
-def _question(cells: dict[str, str], number: int, row: RecordRow) -> Question:
+def _question(cells: dict[str, str], number: int, row: RecordRow, template_id: int) -> Question:
     where = f"questions table line {number + 2}"
     try:
-        template_id = int(cells.get("template_id") or -1)
+        template_id = int(cells.get("template_id") or template_id)
     except ValueError as error:
         raise ManifestError(f"{where}: template_id is not an integer") from error
     options = [name.strip() for name in (cells.get("options") or "").split(";") if name.strip()]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import RecordError
+from ecg_fairseq.records.challenge_mat import HEAD_BYTES, check_head
 from ecg_fairseq.records.wfdb_header import (
     Header,
     SignalLine,
@@ -78,6 +79,8 @@ def _read_steps(header: Header, path: Path) -> np.ndarray:
     target, size = find_signal_file(first.file, path)
     check_size(target, size, num_bytes + first.offset, num_samples, path)
     with open(target, "rb", buffering=0) as stream:
+        if first.offset == HEAD_BYTES:
+            check_head(stream.read(HEAD_BYTES), header, target)
         stream.seek(first.offset)
         raw = np.frombuffer(stream.read(num_bytes), dtype=np.uint8)
     if len(raw) != num_bytes:

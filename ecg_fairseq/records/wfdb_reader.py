@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import RecordError
+from ecg_fairseq.records.challenge_mat import correct_gain
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.records.wfdb_fast import is_fast, lead_names, read_fast
 from ecg_fairseq.records.wfdb_header import (
@@ -65,6 +66,7 @@ def read_wfdb(
     if header is None or not is_fast(header):
         return _read_through_wfdb(header_path, name, patient_id or name)
     try:
+        header = correct_gain(header)
         leads = lead_names(header)
         signal = read_fast(header, header_path, has_checksums)
     except OSError as error:

@@ -77,11 +77,16 @@ class Recipe(ABC):
             fs_hz: its rate.
 
         Returns:
-            float32 (num_segments, *shape) in mV.
+            float32 (num_segments, *shape) in ``unit``.
 
         Raises:
             RecordError: missing leads, NaN or Inf, an unsuitable rate, or too short.
         """
+
+    @property
+    def unit(self) -> str:
+        """Unit of the segments' values: ``mV``, or ``sd`` (standard deviations of the lead)."""
+        return "mV"
 
     @property
     def num_values(self) -> int:

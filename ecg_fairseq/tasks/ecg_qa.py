@@ -52,7 +52,7 @@ class EcgQaConfig(FairseqDataclass):
     """Settings of the task."""
 
     data: str = field(default=MISSING, metadata={"help": "manifest folder"})
-    tokenizer: Optional[str] = field(
+    ecg_tokenizer: Optional[str] = field(
         default=None,
         metadata={
             "help": "ECG tokenizer file (default: the one named in the manifest's meta.json)"
@@ -107,11 +107,16 @@ class EcgQaTask(FairseqTask):
         if cfg.autocast not in AUTOCAST:
             raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
         self.manifest = Manifest.load(Path(cfg.data).resolve())
-        self.ecg_tokenizer = _ecg_tokenizer(self.manifest, cfg.tokenizer)
+        self.ecg_tokenizer = _ecg_tokenizer(self.manifest, cfg.ecg_tokenizer)
         check_tokenizer_matches(self.ecg_tokenizer, self.manifest, cfg.external_test)
         self.max_sequence = cfg.max_sequence
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
+
+    @classmethod
+    def setup_task(cls, cfg: EcgQaConfig, **kwargs: Any) -> "EcgQaTask":
+        """Build the task; what fairseq-validate adds (``from_checkpoint``) makes no difference."""
+        return cls(cfg)
 
     @property
     def text_tokenizer(self) -> TextTokenizer:
@@ -198,7 +203,8 @@ class EcgQaTask(FairseqTask):
         if not questions:
             raise ManifestError(
                 f"{self.manifest.path}/{split}.jsonl holds no questions; make them with "
-                "manifests/ecg_qa.py, or --questions from-labels of manifests/ptb_xl.py"
+                "manifests/ecg_qa.py, --questions from-labels of manifests/ptb_xl.py, or "
+                "--questions TABLE of manifests/own_data.py"
             )
         tokens = load_ecg_tokens(self.manifest, self.ecg_tokenizer)
         arguments = (tokens, self.vocabulary, self.max_sequence)
@@ -249,6 +255,11 @@ class EcgQaTask(FairseqTask):
             candidates = self._encode_answers(texts)
             indices.append(index)
             encoded.append(EncodedQuestion(question, rows, question_ids, answer_ids, candidates))
+        if not encoded:
+            raise ManifestError(
+                f"none of the {len(questions)} questions has another patient's ECG within its "
+                "template, so there is nothing to answer blind; leave out --blind or add patients"
+            )
         return indices, encoded
 
     def _encode(self, questions: Sequence[Question]) -> list[tuple[Question, list[int], list[int]]]:
@@ -334,7 +345,7 @@ def check_checkpoint_matches(
         raise CheckpointError(
             f"the checkpoint was trained with ECG tokenizer {state['ecg_tokenizer_sha256'][:12]}, "
             f"the manifest's is {ecg_tokenizer.sha256()[:12]}; register the tokenizer it was "
-            "trained with (task.tokenizer) or use its own manifest"
+            "trained with (task.ecg_tokenizer) or use its own manifest"
         )
     trained, given = json.loads(state["recipe"]), manifest.meta["recipe"]
     if trained["hash"] != given["hash"]:
@@ -382,7 +393,7 @@ def _ecg_tokenizer(manifest: Manifest, path: Optional[str]) -> EcgTokenizer:
     if path is None and not entry:
         raise ManifestError(
             f"{manifest.path} has no tokenizer yet: run `ecg-fairseq tokenizer train --input "
-            f"{manifest.path} --num-merges N --out tokenizer.json`, or set task.tokenizer"
+            f"{manifest.path} --num-merges N --out tokenizer.json`, or set task.ecg_tokenizer"
         )
     tokenizer = EcgTokenizer.load(path or manifest.path / entry["path"])
     if path is None and tokenizer.sha256() != entry["sha256"]:

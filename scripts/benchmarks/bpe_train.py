@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -124,8 +125,14 @@ def _one_size(
 def _fresh_process(name: str, path: Path, num_records: int, num_merges: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.bpe_train_worker"]
     command += [name, str(path), str(num_records), str(num_merges)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False
+        command,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"benchmark of {name} failed: {done.stderr.strip()[-500:]}")

@@ -80,7 +80,8 @@ def test_only_what_cannot_be_rebuilt_is_stored(folders, base):
     rows = sum(w.numel() for name, w in trained.items() if "trainable_tokens" in name)
     assert rows == tables * model.vocabulary.num_new_rows * 32
     stored, everything = (
-        sum(tensor.numel() for tensor in tensors) for tensors in (state.values(), model.parameters())
+        sum(tensor.numel() for tensor in tensors)
+        for tensors in (state.values(), model.parameters())
     )
     assert stored < 0.5 * everything
 
@@ -122,9 +123,7 @@ def test_the_published_rows_are_blind_and_ours_are_not(llama):
     published, ours = make(llama, new_rows="frozen_mean"), make(llama)
     for model, is_blind in ((published, True), (ours, False)):
         rows = input_table(model)[model.vocabulary.num_text_rows :][:5]
-        cosines = [
-            torch.cosine_similarity(a, b, dim=0) for a, b in itertools.combinations(rows, 2)
-        ]
+        cosines = [torch.cosine_similarity(a, b, dim=0) for a, b in itertools.combinations(rows, 2)]
         assert (min(cosines) > 0.99) == is_blind
         first, second = (
             logits_of(model, sequences_for(model, seed))[0, -1, : model.vocabulary.num_text_rows]

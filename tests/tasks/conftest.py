@@ -25,5 +25,15 @@ def toy_copy(toy, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoint(toy, tmp_path_factory) -> Path:
-    """Two updates of a small model on the toy manifest."""
-    return train(toy.path, tmp_path_factory.mktemp("checkpoints"), *SMALL)
+    """Sixty updates of a small model on the toy manifest: it answers in known words."""
+    return train(
+        toy.path,
+        tmp_path_factory.mktemp("checkpoints"),
+        *SMALL,
+        "optimization.max_update=60",
+        "optimization.lr=[0.01]",
+        "lr_scheduler.warmup_updates=5",
+        "lr_scheduler.lr_period_updates=60",
+        "dataset.validate_interval_updates=60",
+        "checkpoint.save_interval_updates=60",
+    )

@@ -20,7 +20,7 @@ def with_tokenizer(folder, **changes) -> str:
     tokenizer = EcgTokenizer.load(folder.parent / "tokenizer.json")
     values = {**tokenizer.to_dict(), **changes}
     write_json(folder.parent / "other.json", values)
-    return f"task.tokenizer={folder.parent / 'other.json'}"
+    return f"task.ecg_tokenizer={folder.parent / 'other.json'}"
 
 
 def test_a_manifest_without_tokenizer_says_what_to_type(toy_copy):
@@ -28,7 +28,7 @@ def test_a_manifest_without_tokenizer_says_what_to_type(toy_copy):
     write_json(toy_copy / "meta.json", {**meta, "tokenizer": None})
     with pytest.raises(ManifestError, match=r"ecg-fairseq tokenizer train --input"):
         setup_task(toy_copy)
-    setup_task(toy_copy, f"task.tokenizer={toy_copy.parent / 'tokenizer.json'}")
+    setup_task(toy_copy, f"task.ecg_tokenizer={toy_copy.parent / 'tokenizer.json'}")
 
 
 def test_a_tokenizer_that_changed_on_disk_is_refused(toy_copy):
@@ -98,15 +98,19 @@ def test_sequences_longer_than_the_positions_are_refused(toy, tmp_path):
 
 
 def test_training_cuts_and_counts_and_evaluation_refuses(toy):
-    task = setup_task(toy.path, "task.max_sequence=60", "task.pairs_per_ecg=1")
+    whole = setup_task(toy.path, "task.pairs_per_ecg=1")
+    whole.load_dataset("train", epoch=1)
+    sizes = whole.dataset("train").sizes
+    shorter = int(sizes.max()) - 2
+    task = setup_task(toy.path, f"task.max_sequence={shorter}", "task.pairs_per_ecg=1")
     task.load_dataset("train", epoch=1)
     dataset = task.dataset("train")
-    assert 0 < dataset.num_cut <= len(dataset)
-    assert dataset.sizes.max() == 60
+    assert dataset.num_cut == (sizes > shorter).sum() > 0
+    assert dataset.sizes.max() == shorter
     lengths = [len(dataset[i].input_ids) for i in range(len(dataset))]
     assert lengths == dataset.sizes.tolist()
     for split, epoch in (("valid", {"epoch": 1}), ("test", {})):
-        with pytest.raises(RecordError, match=r"question 'r\d+_\d.*task\.max_sequence is 60"):
+        with pytest.raises(RecordError, match=r"question 'r\d+_\d.*task\.max_sequence is"):
             task.load_dataset(split, **epoch)
 
 
@@ -131,7 +135,7 @@ def other_split(tmp_path_factory):
 def test_a_checkpoint_of_another_split_is_refused_unless_external(
     toy, checkpoint, other_split, tmp_path
 ):
-    tokenizer = ["--tokenizer", str(toy.path.parent / "tokenizer.json")]
+    tokenizer = ["--ecg-tokenizer", str(toy.path.parent / "tokenizer.json")]
     # The tokenizer is of the other split as well, so it would be refused first.
     values = json.loads((toy.path.parent / "tokenizer.json").read_text())
     same = EcgTokenizer.from_dict(values)
@@ -168,12 +172,6 @@ def test_a_checkpoint_of_another_tokenizer_is_refused(toy_copy, checkpoint, tmp_
     make_tokenizer(toy_copy, toy_copy.parent / "tokenizer.json", num_merges=30)
     with pytest.raises(CheckpointError, match="was trained with ECG tokenizer"):
         generate(toy_copy, checkpoint, tmp_path)
-
-
-def test_a_truncated_checkpoint_is_an_error(toy, checkpoint, tmp_path):
-    (tmp_path / "cut.pt").write_bytes(checkpoint.read_bytes()[:5000])
-    with pytest.raises(Exception, match=r"(?i)zip|central directory|corrupt"):
-        generate(toy.path, tmp_path / "cut.pt", tmp_path)
 
 
 def test_a_recording_of_several_windows(toy_copy, checkpoint, tmp_path):

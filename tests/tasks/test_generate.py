@@ -50,7 +50,7 @@ def test_a_candidate_equal_to_the_answer_has_the_answers_score(answers):
             if other == text:
                 assert float(other_score) == pytest.approx(float(score), abs=1e-3)
                 compared += 1
-    assert compared or not any(len(h) > 1 for h in lines_of(answers, "H").values()) or True
+    assert compared > 0
 
 
 @pytest.mark.parametrize("options", [["--batch-size", "1"], ["--max-tokens", "1100"]])
@@ -59,9 +59,7 @@ def test_the_batch_does_not_change_answers_or_scores(toy, checkpoint, tmp_path, 
     expected = lines_of(answers, "H")
     assert sorted(other) == sorted(expected)
     for number, hypotheses in expected.items():
-        for (score, text), (other_score, other_text) in zip(
-            hypotheses, other[number], strict=True
-        ):
+        for (score, text), (other_score, other_text) in zip(hypotheses, other[number], strict=True):
             assert other_text == text
             assert float(other_score) == pytest.approx(float(score), abs=1e-3)
 

@@ -1,5 +1,6 @@
 """Statistics, tracking, sampling and the console verb, on a small manifest made here."""
 
+import contextlib
 import io
 import json
 import sys
@@ -64,11 +65,12 @@ def manifest(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def trained(manifest, tmp_path, capsys):
+def trained(manifest, tmp_path):
     path = tmp_path / "tokenizer.json"
     command = ["tokenizer", "train", "--input", str(manifest), "--num-merges", "60"]
-    assert main([*command, "--out", str(path), "--progress", "silent"]) == 0
-    summary = json.loads(capsys.readouterr().out)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main([*command, "--out", str(path), "--progress", "silent"]) == 0
+    summary = json.loads(printed.getvalue())
     assert summary["num_merges"] == 60
     assert summary["sha256"] == EcgTokenizer.load(path).sha256()
     return path

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ecg_fairseq.errors import CheckpointError
+from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.ecg_fm.config import (
     EcgTransformerConfig,
@@ -50,8 +50,7 @@ ARCHITECTURE = (
     "padding_reaches_positions",
 )
 PRETRAINING_HEADS = (
-    "mask_emb", "quantizer.", "input_quantizer.", "project_q.", "project_inp.", "final_proj.",
-    "target_glu.",
+    "quantizer.", "input_quantizer.", "project_q.", "project_inp.", "final_proj.", "target_glu.",
 )  # fmt: skip
 
 
@@ -78,9 +77,16 @@ class TrainedNetwork:
         return network.encoder if isinstance(network, FinetunedEcgTransformer) else network
 
 
-def config_of(name: str, values: Mapping[str, Any]) -> EcgTransformerConfig:
-    """Return the settings of a network from a mapping; other names in it are ignored."""
+def config_of(name: str, values: Any) -> EcgTransformerConfig:
+    """Return the settings of a network.
+
+    Args:
+        name: of the registered model.
+        values: a mapping (fairseq's settings too) or an object with attributes; names that the
+            network does not know are ignored.
+    """
     kind = NETWORKS[name][1]
+    values = values if isinstance(values, Mapping) else vars(values)
     known = {field.name for field in fields(kind)} & set(values)
     chosen = {key: values[key] for key in known}
     if "latent_temp" in chosen:
@@ -119,33 +125,47 @@ def stored_config(state: dict[str, Any], path: Path | str) -> tuple[str, EcgTran
     return name, config_of(name, model)
 
 
-def pretrained_encoder(
-    path: Path | str, training: EcgTransformerConfig
-) -> tuple[EcgTransformerConfig, dict[str, Tensor]]:
-    """Return settings and tensors of a checkpoint's encoder, to be finetuned.
+def build_finetuned(
+    network: type[FinetunedEcgTransformer], config: FinetuningConfig
+) -> FinetunedEcgTransformer:
+    """Build a network to be finetuned, with the weights of ``config.model_path`` in its encoder.
 
-    Args:
-        path: one of our checkpoints, pretrained or finetuned.
-        training: settings of the new run; the architecture is the checkpoint's instead.
+    The architecture is the checkpoint's; dropouts, masking and the head are the new settings'.
 
     Raises:
+        EcgError: there is neither a checkpoint nor the wish to do without.
         CheckpointError: see :func:`load_network`.
     """
-    state = read_checkpoint_file(path)
-    name, stored = stored_config(state, path)
-    architecture = {key: getattr(stored, key) for key in ARCHITECTURE}
-    tensors = state["model"]
-    if issubclass(NETWORKS[name][0], FinetunedEcgTransformer):
-        tensors = {
+    if config.no_pretrained_weights:
+        return network(config)
+    if not config.model_path:
+        raise EcgError(
+            "model.model_path is not set: give a pretrained checkpoint, or "
+            "model.no_pretrained_weights=true to train from random weights"
+        )
+    state = read_checkpoint_file(config.model_path)
+    name, stored = stored_config(state, config.model_path)
+    config = replace(config, **{key: getattr(stored, key) for key in ARCHITECTURE})
+    built = network(config)
+    is_finetuned = issubclass(NETWORKS[name][0], FinetunedEcgTransformer)
+    tensors = _encoder_tensors(state["model"], is_finetuned)
+    if config.apply_mask and "mask_emb" not in tensors:
+        tensors["mask_emb"] = built.encoder.mask_emb.detach()
+    if not config.apply_mask:
+        tensors.pop("mask_emb", None)
+    load_exactly(built.encoder, tensors, f"the encoder in {config.model_path}")
+    return built
+
+
+def _encoder_tensors(tensors: Mapping[str, Tensor], is_finetuned: bool) -> dict[str, Tensor]:
+    """Return an encoder's tensors without the head."""
+    if is_finetuned:
+        return {
             key.removeprefix("encoder."): tensor
             for key, tensor in tensors.items()
             if key.startswith("encoder.")
         }
-    if not training.apply_mask:
-        tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith("mask_emb")}
-    heads = tuple(head for head in PRETRAINING_HEADS if head != "mask_emb")
-    tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith(heads)}
-    return replace(training, **architecture), tensors
+    return {key: value for key, value in tensors.items() if not key.startswith(PRETRAINING_HEADS)}
 
 
 def load_exactly(network: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:

@@ -125,9 +125,12 @@ def convert_checkpoint(
     cfg = _settings(foreign.content)
     values, more = _model_settings(cfg.get("model") or {}, tensors, source)
     name = MODEL_NAMES[values.pop("_name")]
-    config = config_of(name, {**values, "padding_reaches_positions": True, "model_path": None})
-    torch.manual_seed(0)
-    network = NETWORKS[name][0](config)
+    # The result stands by itself: nothing else has to be read to build it again.
+    ours = {"padding_reaches_positions": True, "model_path": None, "no_pretrained_weights": True}
+    config = config_of(name, {**values, **ours})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = NETWORKS[name][0](config)
     report = ConversionReport(str(source), name, renamed=renamed, notes=notes + more)
     report.num_parameters = sum(weight.numel() for weight in network.parameters())
     state = network.state_dict()

@@ -26,6 +26,8 @@ _REAL = {
     **{("builtins", kind.__name__): kind for kind in (set, frozenset, dict, list, tuple)},
     **{("builtins", kind.__name__): kind for kind in (int, float, bool, str, complex)},
 }
+# What pickle's older protocols, which torch writes, call these modules.
+_NEW_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 # Packages whose objects a training framework leaves in its checkpoints; none is imported.
 _INERT = {
     "argparse", "collections", "copyreg", "datetime", "enum", "fairseq", "fairseq_signals",
@@ -39,6 +41,7 @@ class Inert:
     origin = ""
 
     def __new__(cls, *arguments: Any, **_: Any) -> "Inert":
+        """Make an empty record; pickle may never call ``__init__``."""
         self = super().__new__(cls)
         self.arguments = arguments
         self.items = []
@@ -150,6 +153,7 @@ def _inert_pickle(met: dict[str, type]) -> type:
 
         def find_class(self, module: str, name: str) -> Any:
             """Return a real class, an inert one, or refuse."""
+            module = _NEW_NAMES.get(module, module)
             if (module, name) in _REAL:
                 return _REAL[module, name]
             if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ecg_fairseq.networks.ecg_fm.config import EcgTransformerConfig, FinetuningConfig
+from ecg_fairseq.networks.ecg_fm.config import FinetuningConfig
 from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer, EncodedEcg, pool
 
 
@@ -31,18 +31,14 @@ class FinetunedEcgTransformer(nn.Module):
     """The encoder, dropout and pooling, under a head.
 
     Args:
-        config: of the head.
-        encoder_config: of the encoder; ``config`` itself when training starts from scratch.
+        config: of encoder and head.
     """
 
-    def __init__(
-        self, config: FinetuningConfig, encoder_config: EcgTransformerConfig | None = None
-    ) -> None:
+    def __init__(self, config: FinetuningConfig) -> None:
         super().__init__()
         config.check()
         self.config = config
-        self.encoder = EcgTransformer(encoder_config or config)
-        self.width = self.encoder.config.encoder_embed_dim
+        self.encoder = EcgTransformer(config)
         self.final_dropout = nn.Dropout(config.final_dropout)
         self.num_updates = 0
 
@@ -65,7 +61,7 @@ class FinetunedEcgTransformer(nn.Module):
             encoded = self.encoder.encode(
                 source,
                 padding_mask,
-                use_mask=self.training and self.encoder.config.apply_mask,
+                use_mask=self.training and self.config.apply_mask,
                 need_weights=need_weights,
             )
         pooled = pool(self.final_dropout(encoded.context), encoded.padding)
@@ -83,11 +79,9 @@ class FinetunedEcgTransformer(nn.Module):
 class EcgTransformerClassifier(FinetunedEcgTransformer):
     """One linear layer on the embedding."""
 
-    def __init__(
-        self, config: FinetuningConfig, encoder_config: EcgTransformerConfig | None = None
-    ) -> None:
-        super().__init__(config, encoder_config)
-        self.proj = nn.Linear(self.width, config.num_labels)
+    def __init__(self, config: FinetuningConfig) -> None:
+        super().__init__(config)
+        self.proj = nn.Linear(config.encoder_embed_dim, config.num_labels)
         nn.init.xavier_uniform_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 
@@ -103,12 +97,10 @@ class EcgArcFace(FinetunedEcgTransformer):
     fairseq-signals normalises its start along the other axis, which changes nothing else.
     """
 
-    def __init__(
-        self, config: FinetuningConfig, encoder_config: EcgTransformerConfig | None = None
-    ) -> None:
-        super().__init__(config, encoder_config)
+    def __init__(self, config: FinetuningConfig) -> None:
+        super().__init__(config)
         self.kernel = nn.Parameter(
-            functional.normalize(torch.randn(config.num_labels, self.width), dim=1)
+            functional.normalize(torch.randn(config.num_labels, config.encoder_embed_dim), dim=1)
         )
 
     def score(self, pooled: Tensor) -> Tensor:

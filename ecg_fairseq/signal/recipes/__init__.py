@@ -5,11 +5,34 @@ from typing import Any
 from ecg_fairseq.errors import RecipeError
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes.beat import ECG_BYTE_BEAT
+from ecg_fairseq.signal.recipes.dual_attention import (
+    DUAL_ATTENTION,
+    DUAL_ATTENTION_PRETRAINING,
+    DUAL_ATTENTION_REFERENCE,
+    DUAL_ATTENTION_RHYTHM,
+)
 from ecg_fairseq.signal.recipes.ecg_byte import ECG_BYTE, ECG_BYTE_10S, ECG_BYTE_REFERENCE
+from ecg_fairseq.signal.recipes.ecg_encoder import ECG_ENCODER, ECG_ENCODER_REFERENCE
+from ecg_fairseq.signal.recipes.ecg_fm import ECG_FM, ECG_FM_REFERENCE
+from ecg_fairseq.signal.recipes.heartllm import HEARTLLM, HEARTLLM_REFERENCE
 
-_RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (ECG_BYTE, ECG_BYTE_10S, ECG_BYTE_REFERENCE, ECG_BYTE_BEAT)
-}
+_ALL: tuple[Recipe, ...] = (
+    ECG_BYTE,
+    ECG_BYTE_10S,
+    ECG_BYTE_REFERENCE,
+    ECG_BYTE_BEAT,
+    ECG_FM,
+    ECG_FM_REFERENCE,
+    HEARTLLM,
+    HEARTLLM_REFERENCE,
+    DUAL_ATTENTION,
+    DUAL_ATTENTION_REFERENCE,
+    DUAL_ATTENTION_PRETRAINING,
+    DUAL_ATTENTION_RHYTHM,
+    ECG_ENCODER,
+    ECG_ENCODER_REFERENCE,
+)
+_RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 RECIPE_NAMES = tuple(_RECIPES)
 
 

@@ -1,0 +1,61 @@
+"""Criterion ``wav2vec2_with_cmsc``: ECG-FM's joint loss (fact sheet ecg-fm.md section 4).
+
+``loss_0`` to ``loss_2`` are those of ``wav2vec2``, ``loss_3`` is CMSC on the masked segments.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, List, Optional
+
+from fairseq.criterions import register_criterion
+
+from ecg_fairseq.criterions.cmsc import batch_only
+from ecg_fairseq.criterions.wav2vec2 import Wav2Vec2Criterion, Wav2Vec2CriterionConfig
+from ecg_fairseq.networks.ecg_fm.losses import LossTerms, wav2vec2_with_cmsc_loss
+from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
+
+
+@dataclass
+class Wav2Vec2WithCmscConfig(Wav2Vec2CriterionConfig):
+    """Settings of the criterion."""
+
+    cmsc_weights: Optional[float] = field(
+        default=None, metadata={"help": "weight of CMSC (default: 1)"}
+    )
+    temp: float = field(default=0.1, metadata={"help": "divides CMSC's cosine similarities"})
+    eps: float = field(default=1e-8, metadata={"help": "kept for fairseq-signals' configs"})
+    all_gather: bool = field(
+        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    )
+
+
+@register_criterion("wav2vec2_with_cmsc", dataclass=Wav2Vec2WithCmscConfig)
+class Wav2Vec2WithCmsc(Wav2Vec2Criterion):
+    """Contrastive loss of hidden frames, plus CMSC between segments of a recording."""
+
+    def __init__(
+        self,
+        task: Any,
+        infonce: bool = False,
+        loss_weights: Optional[List[float]] = None,
+        log_keys: Sequence[str] = (),
+        cmsc_weights: Optional[float] = None,
+        temp: float = 0.1,
+        eps: float = 1e-8,
+        all_gather: bool = False,
+    ) -> None:
+        super().__init__(task, infonce, loss_weights, log_keys)
+        batch_only(all_gather)
+        self.cmsc_weight = 1.0 if cmsc_weights is None else float(cmsc_weights)
+        self.temperature = temp
+
+    def terms(self, output: ContrastiveOutput, sample: dict[str, Any]) -> LossTerms:
+        """Return the loss and its parts; the sample names patients and segments of its rows."""
+        return wav2vec2_with_cmsc_loss(
+            output,
+            sample["patient_id"],
+            sample["segment"],
+            super().terms(output, sample),
+            self.cmsc_weight,
+            self.temperature,
+        )

@@ -1,0 +1,224 @@
+"""ECG-FM's networks and losses against recorded tensors of fairseq-signals.
+
+A folder holds ``config.json``, weights (``state_dict.safetensors`` and, for a finetuned network,
+``classifier_state_dict.safetensors``), ``input.npz`` and ``outputs.npz``; any architecture.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecg_fairseq.networks.ecg_fm import losses
+from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
+from ecg_fairseq.networks.ecg_fm.convert import MODEL_NAMES
+from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
+from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
+from parity_systems.check import Check
+
+TOLERANCE = 1e-5
+LOGIT_TOLERANCE = 1e-4
+RELATIVE_TOLERANCE = 1e-5
+_SCALARS_ARE_RELATIVE = ("loss", "perplexity", "features_pen")
+# Recorded beside the outputs, but inputs of the losses.
+_INPUTS = {"clf_label", "clf_pos_weight"}
+
+
+def checks(case_dir: Path) -> Iterator[Check]:
+    """Yield the comparisons of a folder with ``config.json`` and ``outputs.npz``."""
+    if not (case_dir / "outputs.npz").is_file() or not (case_dir / "config.json").is_file():
+        return
+    config = json.loads((case_dir / "config.json").read_text(encoding="utf-8"))
+    inputs, recorded = _load(case_dir / "input.npz"), _load(case_dir / "outputs.npz")
+    ours: dict[str, Any] = {}
+    with torch.no_grad():
+        if (case_dir / "state_dict.safetensors").is_file():
+            network, num_parameters = _network(config["model"], case_dir / "state_dict.safetensors")
+            yield Check("n_params", abs(num_parameters - config["n_params"]), 0)
+            ours |= _encoder_outputs(network, inputs)
+            ours |= _contrastive_outputs(network, inputs, config)
+            ours |= _embedding_losses(ours["cmsc_input_unmasked"], inputs)
+        if (case_dir / "classifier_state_dict.safetensors").is_file():
+            settings = config["classifier"]
+            weights = case_dir / "classifier_state_dict.safetensors"
+            network, num_parameters = _network(settings["model"], weights)
+            yield Check("clf_n_params", abs(num_parameters - settings["n_params"]), 0)
+            ours |= _classifier_outputs(network, inputs, recorded)
+    for name in recorded:
+        if name in ours:
+            yield _check(name, ours[name], recorded[name])
+        elif name not in _INPUTS:
+            print(f"parity: {name} is recorded but has no counterpart here", file=sys.stderr)
+    yield from _logged_checks("joint", ours, config.get("joint_logging_output", {}))
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _network(settings: dict[str, Any], weights: Path) -> tuple[nn.Module, int]:
+    """Build a network of recorded settings, in evaluation mode, and count its parameters."""
+    from safetensors.torch import load_file
+
+    name = MODEL_NAMES[settings["_name"]]
+    # fairseq-signals lets padded frames reach the position convolution.
+    config = config_of(name, {**settings, "padding_reaches_positions": True})
+    network = NETWORKS[name][0](config).eval()
+    network.load_state_dict(load_file(weights))
+    return network, sum(parameter.numel() for parameter in network.parameters())
+
+
+def _encoder_outputs(network: EcgTransformer, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Run the encoder stage by stage, without masking."""
+    source = torch.from_numpy(inputs["source"])
+    encoded = network.encode(source)
+    frames = encoded.local_features
+    if network.post_extract_proj is not None:
+        frames = network.post_extract_proj(frames)
+    outputs = {
+        "conv_features": network.feature_extractor(source),
+        "features_pen": encoded.features_penalty,
+        "local_features_layer_norm": encoded.local_features,
+        "post_extract_proj": frames,
+        "conv_pos": network.conv_pos(frames),
+        "context_unmasked": encoded.context,
+        "cmsc_input_unmasked": encoded.pooled,
+    }
+    if "padded_source" in inputs:
+        padding_mask = torch.from_numpy(inputs["padded_padding_mask"])
+        padded = network.encode(torch.from_numpy(inputs["padded_source"]), padding_mask)
+        is_padded = padded.padding
+        if is_padded is None:
+            is_padded = torch.zeros(padded.context.shape[:2], dtype=torch.bool)
+        outputs["padded_context"] = padded.context
+        outputs["padded_padding_mask"] = is_padded
+        outputs["padded_aggregated"] = padded.pooled
+    return outputs
+
+
+def _contrastive_outputs(
+    network: nn.Module, inputs: dict[str, np.ndarray], config: dict[str, Any]
+) -> dict[str, Any]:
+    """Run pretraining with the recorded mask and negatives."""
+    if "mask_indices" not in inputs or not hasattr(network, "final_proj"):
+        return {}
+    mask = torch.from_numpy(inputs["mask_indices"])
+    num_masked = int(mask.sum(1)[0])
+    negatives = torch.from_numpy(inputs["neg_idxs"]).view(len(mask), num_masked, -1)
+    source = torch.from_numpy(inputs["source"])
+    output = network(source, mask=mask, negatives=negatives)
+    outputs = {
+        "context_masked": output.encoded.context,
+        "aggregated_features": output.encoded.pooled,
+        "w2v_logits_NxBxT": output.logits.permute(2, 0, 1),
+        "w2v_logits_flat": output.flat_logits,
+        "temp": output.temperature,
+    }
+    if output.quantised is not None:
+        quantised = network.quantizer(network.encode(source).local_features)
+        outputs |= {
+            "quantizer_targets": quantised.codes,
+            "quantized": quantised.frames,
+            "prob_perplexity": output.quantised.prob_perplexity,
+            "code_perplexity": output.quantised.code_perplexity,
+            "num_vars": output.num_vars,
+        }
+    return outputs | _joint_loss(output, inputs, config["criterion"])
+
+
+def _joint_loss(
+    output: ContrastiveOutput, inputs: dict[str, np.ndarray], criterion: dict[str, Any]
+) -> dict[str, Any]:
+    weights = criterion.get("loss_weights") or [0.0, 0.0]
+    terms = losses.wav2vec2_loss(output, criterion["infonce"], weights[0], weights[-1])
+    if "cmsc" in criterion["_name"]:
+        cmsc_weight = criterion.get("cmsc_weights")
+        terms = losses.wav2vec2_with_cmsc_loss(
+            output,
+            torch.from_numpy(inputs["patient_id"]),
+            torch.from_numpy(inputs["segment"]),
+            terms,
+            1.0 if cmsc_weight is None else cmsc_weight,
+            criterion.get("temp", 0.1),
+        )
+    right = (output.flat_logits.argmax(1) == 0) & (output.flat_logits.argmin(1) != 0)
+    numbers = {"contrastive": 0, "diversity": 1, "penalty": 2, "cmsc": 3}
+    return {
+        "joint_loss": terms.total,
+        "sample_size": terms.num_terms,
+        "joint/loss": terms.total,
+        "joint/sample_size": terms.num_terms,
+        "joint/correct": right.sum(),
+        "joint/count": len(right),
+        **{f"joint/loss_{numbers[name]}": part for name, part in terms.parts.items()},
+    }
+
+
+def _embedding_losses(embeddings: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Compare embeddings of whole, unmasked segments."""
+    patients = torch.from_numpy(inputs["patient_id"])
+    pairs = torch.arange(len(embeddings)) // 2
+    return {
+        "cmsc_loss_unmasked": losses.cmsc_loss(
+            embeddings, patients, torch.from_numpy(inputs["segment"])
+        ),
+        "simclr_loss_unmasked": losses.simclr_loss(embeddings),
+        "threekg_loss_unmasked_unique_pids": losses.three_kg_loss(embeddings, pairs)[0],
+    }
+
+
+def _classifier_outputs(
+    network: nn.Module, inputs: dict[str, np.ndarray], recorded: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    source = torch.from_numpy(inputs["source"])
+    output = network(source)
+    outputs = {
+        "clf_encoder_out": output.encoded.context,
+        "clf_logits": output.logits,
+        "clf_embedding": output.pooled,
+        "clf_saliency": network(source, need_weights=True).encoded.attention,
+    }
+    if "padded_source" in inputs:
+        padded = torch.from_numpy(inputs["padded_source"])
+        padding_mask = torch.from_numpy(inputs["padded_padding_mask"])
+        outputs["clf_logits_padded"] = network(padded, padding_mask).logits
+    if "clf_label" in recorded:
+        labels = torch.from_numpy(recorded["clf_label"])
+        weights = losses.positive_weights(recorded["clf_pos_weight"].tolist(), labels.shape[1])
+        loss = losses.binary_cross_entropy
+        outputs["bce_loss_sum"] = loss(output.logits, labels, weights)
+        outputs["bce_loss_sum_no_pos_weight"] = loss(output.logits, labels)
+    return outputs
+
+
+def _check(name: str, ours: Any, theirs: np.ndarray) -> Check:
+    ours = np.asarray(ours)
+    if theirs.ndim == 0 and any(word in name for word in _SCALARS_ARE_RELATIVE):
+        return Check(name, difference(ours, theirs), RELATIVE_TOLERANCE * abs(float(theirs)))
+    if theirs.dtype.kind in "iub":
+        return Check(name, difference(ours, theirs), 0)
+    return Check(name, difference(ours, theirs), LOGIT_TOLERANCE if "logits" in name else TOLERANCE)
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the largest absolute difference; equal infinities do not differ, shapes must agree."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    is_equal = ours == theirs
+    gap = np.abs(np.where(is_equal, 0.0, ours) - np.where(is_equal, 0.0, theirs))
+    return float(gap.max(initial=0.0))
+
+
+def _logged_checks(name: str, ours: dict[str, Any], logged: dict[str, float]) -> Iterator[Check]:
+    """Compare what the criterion logged; values that are outputs too were compared above."""
+    for key, value in logged.items():
+        if f"{name}/{key}" in ours:
+            error = abs(float(ours[f"{name}/{key}"]) - value)
+            yield Check(f"{name}/{key}", error, RELATIVE_TOLERANCE * abs(value))

@@ -1,0 +1,130 @@
+"""``ecg-fairseq predict`` gives fairseq-generate's answer for the same recording and question."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fairseq_in_process import SMALL, generate, lines_of, train
+from toy_manifest import make_tokenizer
+
+from ecg_fairseq.cli.main import main
+from ecg_fairseq.networks.ecg_byte.candidates import candidate_answers
+from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.own_data import OwnData, own_cohort
+from ecg_fairseq.records.prepare import PrepareOptions, prepare
+from ecg_fairseq.signal.leads import CANONICAL_LEADS
+from ecg_fairseq.signal.recipes import get_recipe
+
+NUM_RECORDS, FS_HZ = 10, 250
+QUESTIONS = {
+    "single-verify": ("Is the rate high?", "no;yes"),
+    "own": ("What is the rate?", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    """Recordings, a manifest made from them, and a checkpoint trained on it."""
+    folder = tmp_path_factory.mktemp("system")
+    time = np.arange(6 * FS_HZ) / FS_HZ
+    rates = np.linspace(1.0, 3.0, NUM_RECORDS)
+    array = np.stack(
+        [
+            [np.exp(-(((time * rate + lead / 12) % 1 - 0.5) ** 2) * 200) for lead in range(12)]
+            for rate in rates
+        ]
+    ).astype(np.float32)
+    np.save(folder / "ecgs.npy", array)
+    sidecar = json.dumps({"leads": list(CANONICAL_LEADS), "fs_hz": FS_HZ})
+    for number, signal in enumerate(array):
+        np.save(folder / f"record{number}.npy", signal)
+        (folder / f"record{number}.json").write_text(sidecar)
+    sides = ["train"] * 6 + ["valid"] + ["test"] * 3
+    lines = [f"{i},{side}" for i, side in enumerate(sides)]
+    (folder / "labels.csv").write_text("record_id,split\n" + "\n".join(lines) + "\n")
+    asked = ["record_id,question,answer,question_type,options"]
+    for number, rate in enumerate(rates):
+        for kind, (question, options) in QUESTIONS.items():
+            answer = ("yes" if rate > 2 else "no") if options else f"{rate:.1f} per second"
+            asked.append(f"{number},{question},{answer},{kind},{options}")
+    (folder / "questions.csv").write_text("\n".join(asked) + "\n")
+    data = OwnData(
+        folder / "ecgs.npy",
+        fs_hz=FS_HZ,
+        labels=folder / "labels.csv",
+        questions=folder / "questions.csv",
+        split="column",
+    )
+    prepare(own_cohort(data), PrepareOptions(folder / "manifest", get_recipe("ecg_byte")))
+    make_tokenizer(folder / "manifest", folder / "tokenizer.json", num_merges=80)
+    more = ("optimization.max_update=20", "optimization.lr=[0.01]", "task.max_sequence=2000")
+    checkpoint = train(folder / "manifest", folder / "checkpoints", *SMALL, *more)
+    return folder, checkpoint
+
+
+def _predict(capsys, *arguments: str) -> dict:
+    assert main(["predict", *arguments, "--json", "--max-new-tokens", "4"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_equals_fairseq_generate(system, tmp_path, capsys):
+    folder, checkpoint = system
+    questions = Manifest.load(folder / "manifest").questions("test")
+    text = generate(folder / "manifest", checkpoint, tmp_path, "--max-sequence", "2000")
+    generated = lines_of(text, "H")
+    assert len(generated) == len(questions) == 6
+    for number, question in enumerate(questions):
+        record = folder / f"record{question.record_ids[0]}.npy"
+        options = candidate_answers(question)
+        given = [str(record), "--checkpoint", str(checkpoint), "--question", question.question]
+        value = _predict(capsys, *given, *(["--options", *options] if options else []))
+        (score, answer), *candidates = generated[number]
+        assert value["answer"] == answer
+        # fairseq prints base-2 logarithms.
+        assert math.log2(value["probability"]) == pytest.approx(float(score), abs=1e-3)
+        assert list(value["options"]) == [name for _, name in candidates]
+        for (other, _), probability in zip(candidates, value["options"].values(), strict=True):
+            assert math.log2(probability) == pytest.approx(float(other), abs=1e-3)
+
+
+def test_two_recordings_and_readable_output(system, capsys):
+    folder, checkpoint = system
+    records = [str(folder / "record0.npy"), str(folder / "record9.npy")]
+    question = ["--question", "Is the rate high?", "--options", "yes", "no"]
+    assert main(["predict", *records, "--checkpoint", str(checkpoint), *question]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "(probability " in lines[0]
+    assert [line.split(":")[0] for line in lines[1:]] == ["  yes", "  no"]
+
+
+def _fails(capsys, *arguments: str) -> str:
+    assert main(["predict", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+def test_failures_are_one_sentence(system, tmp_path, capsys):
+    folder, checkpoint = system
+    record, good = str(folder / "record0.npy"), ["--checkpoint", str(checkpoint)]
+    assert "not found" in _fails(capsys, record, "--checkpoint", str(tmp_path / "absent.pt"))
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(Path(checkpoint).read_bytes()[:4000])
+    assert "truncated" in _fails(capsys, record, "--checkpoint", str(cut))
+    assert "absent" in _fails(capsys, str(tmp_path / "absent.npy"), *good)
+    np.save(tmp_path / "short.npy", np.zeros((12, 100), dtype=np.float32))
+    (tmp_path / "short.json").write_text((folder / "record0.json").read_text())
+    assert "short" in _fails(capsys, str(tmp_path / "short.npy"), *good)
+    long_question = "rate " * 3000
+    assert "max_sequence" in _fails(capsys, record, *good, "--question", long_question)
+    few = [*good, "--max-new-tokens", "5000"]
+    assert "positions" in _fails(capsys, record, *few)
+
+
+def test_the_shape_of_a_file_name_does_not_matter(system, capsys):
+    """An empty question is refused rather than answered."""
+    folder, checkpoint = system
+    record = str(folder / "record0.npy")
+    assert "question" in _fails(capsys, record, "--checkpoint", str(checkpoint), "--question", " ")

@@ -1,0 +1,184 @@
+"""Every shipped YAML: found by hydra, complete, of the stated size, trains two updates (A8)."""
+
+import math
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from fairseq_in_process import PACKAGE, SMALL, compose, train
+from toy_manifest import make_manifest
+
+from ecg_fairseq import compat
+from ecg_fairseq.networks.ecg_byte.config import LanguageModelConfig
+from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
+from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
+
+YAMLS = sorted(path.stem for path in (PACKAGE / "config").glob("*.yaml"))
+LLAMA_ROWS = 128_256
+# What an override may change for a run of two updates: width, depth, batch, and the hub name.
+ECG_BYTE_QA_SMALL = (
+    "model.llm=llama_3_2_1b",
+    "task.text_tokenizer=corpus",
+    "dataset.num_workers=0",
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    return make_manifest(tmp_path_factory.mktemp("toy"), 10).path
+
+
+def written(name: str) -> dict:
+    return yaml.safe_load((PACKAGE / "config" / f"{name}.yaml").read_text())
+
+
+def test_there_are_yamls():
+    assert {"ecg_byte_qa", "ecg_byte_qa_tiny"} <= set(YAMLS)
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_every_field_is_written_out_and_none_is_unknown(name):
+    from fairseq import models, registry, tasks
+
+    compat.register()
+    values = written(name)
+    configs = {
+        "task": tasks.TASK_DATACLASS_REGISTRY[values["task"]["_name"]],
+        "model": models.MODEL_DATACLASS_REGISTRY[values["model"]["_name"]],
+    }
+    for group in ("criterion", "optimizer", "lr_scheduler"):
+        table = registry.REGISTRIES[group]["dataclass_registry"]
+        configs[group] = table[values[group]["_name"]]
+    for group, config in configs.items():
+        known = {field.name: field for field in fields(config)}
+        given = set(values[group])
+        assert given <= set(known), f"{group}: unknown {given - set(known)}"
+        if group in ("task", "model", "criterion"):
+            linked = {n for n, f in known.items() if str(f.default).startswith("${")}
+            assert set(known) - linked - {"_name"} == given - {"_name"}, group
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_composes_through_hydra_with_the_settings_every_yaml_carries(name):
+    cfg = compose(name, "task.data=somewhere")
+    assert Path(cfg.common.user_dir) == PACKAGE
+    assert not any(cfg.common[switch] for switch in ("fp16", "bf16", "amp"))
+    assert not any(cfg.common[f"memory_efficient_{kind}"] for kind in ("fp16", "bf16"))
+    assert cfg.checkpoint.load_checkpoint_on_all_dp_ranks
+    assert cfg.checkpoint.no_epoch_checkpoints
+    assert cfg.distributed_training.ddp_backend == "legacy_ddp"
+    assert cfg.dataset.ignore_unused_valid_subsets
+    assert not cfg.dataset.skip_invalid_size_inputs_valid_test
+    assert cfg.checkpoint.best_checkpoint_metric in ("loss", "answer_accuracy")
+    assert cfg.task.seed == cfg.common.seed
+    values = written(name)
+    assert values["hydra"]["run"]["dir"] == "."
+    for switch in ("fp16", "bf16", "amp"):
+        assert values["common"][switch] is False
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_starts_with_command_hardware_and_metric(name):
+    head = (PACKAGE / "config" / f"{name}.yaml").read_text().split("\nhydra:")[0]
+    assert head.startswith("# @package _global_\n")
+    assert f"fairseq-hydra-train --config-name {name} " in head
+    assert "Hardware:" in head
+    assert "metric" in head
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_unknown_keys_are_refused(name):
+    with pytest.raises(Exception, match="task.n_trian"):
+        compose(name, "task.n_trian=1")
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_trains_two_updates_when_only_the_sizes_change(name, manifest, tmp_path):
+    overrides = ECG_BYTE_QA_SMALL if name == "ecg_byte_qa" else ()
+    small = (*SMALL, "model.hidden_size=64") if name == "ecg_byte_qa" else SMALL
+    checkpoint = train(manifest, tmp_path, *overrides, *small, name=name)
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["optimizer_history"][-1]["num_updates"] == 2
+    assert "valid" in {name for name, *_ in state["extra_state"]["metrics"]} | set(
+        state["extra_state"]["metrics"]
+    )
+
+
+def _on_meta(name: str, num_text_rows: int, num_merges: int, **changes) -> EcgLanguageModel:
+    """Build the YAML's model at its real size without memory for weights."""
+    cfg = compose(name, "task.data=somewhere").model
+    values = {f.name: cfg[f.name] for f in fields(LanguageModelConfig)}
+    values["lora_targets"] = list(values["lora_targets"])
+    ids = (*range(97, 123), *range(256, 256 + num_merges))
+    vocabulary = EcgVocabulary(num_text_rows, ids, 0, 1)
+    with torch.device("meta"):
+        return EcgLanguageModel(
+            LanguageModelConfig(**{**values, **changes}), vocabulary, bytes(32), 1
+        )
+
+
+def test_ecg_byte_qa_has_the_published_size():
+    """Llama-3.2-1B: 1,235,814,400 weights; rank-16 adapters on all seven projections."""
+    model = _on_meta("ecg_byte_qa", LLAMA_ROWS, 3500, llm="llama_3_2_1b")
+    new_rows = model.vocabulary.num_new_rows
+    assert new_rows == 26 + 3500 + 3
+    count = {True: 0, False: 0}
+    for name, weight in model.named_parameters():
+        if "trainable_tokens" not in name:
+            count[weight.requires_grad] += weight.numel()
+    assert count[False] == 1_235_814_400 + 2048 * new_rows
+    # r (d_in + d_out) over q, k, v, o, gate, up, down of 16 layers.
+    widths = 2 * (2048 + 2048) + 2 * (2048 + 512) + 3 * (2048 + 8192)
+    assert count[True] == 16 * 16 * widths
+    trained = sum(w.numel() for w in model.parameters() if w.requires_grad)
+    assert trained == count[True] + 2048 * new_rows
+
+
+def test_ecg_byte_qa_tiny_is_tiny():
+    model = _on_meta("ecg_byte_qa_tiny", 1024, 1000)
+    assert all(weight.requires_grad for weight in model.parameters())
+    assert sum(weight.numel() for weight in model.parameters()) < 3_000_000
+
+
+def test_every_default_of_the_model_is_usable():
+    for field in fields(LanguageModelConfig):
+        assert field.default is not MISSING or field.default_factory is not MISSING
+        assert field.metadata["help"]
+    LanguageModelConfig().check()
+
+
+def test_the_schedule_is_the_published_one():
+    """d^-0.5 min(t^-0.5, t warmup^-1.5); fairseq's t is the number of updates already made, so the
+    first update has lr 0 and every update the published value of the one before."""
+    from fairseq import optim
+    from fairseq.optim import lr_scheduler
+
+    cfg = compose("ecg_byte_qa", "task.data=somewhere")
+    for group in ("optimizer", "lr_scheduler"):
+        cfg[group].lr = list(cfg.optimization.lr)
+    optimizer = optim.build_optimizer(cfg.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+    schedule = lr_scheduler.build_lr_scheduler(cfg.lr_scheduler, optimizer)
+    width, warmup = 2048, cfg.lr_scheduler.warmup_updates
+    assert schedule.step_update(0) == 0.0
+    for t in (1, 2, 100, 499, 500, 501, 2000, 100_000):
+        published = width**-0.5 * min(t**-0.5, t * warmup**-1.5)
+        assert schedule.step_update(t) == pytest.approx(published, rel=1e-9), t
+    assert math.isclose(schedule.step_update(500), 9.88e-4, rel_tol=1e-3)
+
+
+def test_no_option_of_ours_hides_behind_one_of_fairseqs():
+    """fairseq-train and fairseq-generate merge equal names silently (fact sheet section 4)."""
+    from fairseq import models, options, tasks
+
+    compat.register()
+    core = set()
+    for parser in (options.get_training_parser(), options.get_generation_parser()):
+        core |= {action.dest for action in parser._actions}
+    for config in (
+        tasks.TASK_DATACLASS_REGISTRY["ecg_qa"],
+        models.MODEL_DATACLASS_REGISTRY["ecg_llm"],
+    ):
+        own = {f.name for f in fields(config) if not str(f.default).startswith("${")}
+        assert not own & core
