@@ -1,6 +1,6 @@
 """fairseq's own main functions inside the test process: their start-up is paid once.
 
-What a user types is tested in processes of its own (``fairseq_runs``); here are the many small runs.
+What a user types is tested in processes of its own (``fairseq_runs``); here are the small runs.
 """
 
 import sys

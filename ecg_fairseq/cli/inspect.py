@@ -1,7 +1,8 @@
-"""``ecg-fairseq inspect MANIFEST...``: counts, label prevalence, and the leakage check."""
+"""``ecg-fairseq inspect MANIFEST...``: counts, label prevalence, the leakage check, a page."""
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-signals", action="store_true", help="do not read the store for identical signals"
     )
+    parser.add_argument(
+        "--html", type=Path, metavar="OUT.HTML", help="also write one page with a contact sheet"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,6 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     reports = [
         {**_summary(manifest), "labels": label_prevalence(manifest)} for manifest in manifests
     ]
+    if arguments.html:
+        from ecg_fairseq.plot.manifest_page import write_manifest_page
+
+        has_signals = not arguments.no_signals
+        write_manifest_page(arguments.html, manifests, reports, leaks, has_signals)
+        print(f"written: {arguments.html}", file=sys.stderr)
     hashes = {report["split_hash"] for report in reports}
     if arguments.json:
         print(json.dumps({"manifests": reports, "leaks": leaks}, ensure_ascii=False))

@@ -22,6 +22,7 @@ VERBS = {
     "describe": ("describe", "list every field of a registered task, model or criterion"),
     "recipe": ("recipe", "explain a preprocessing recipe, on a record if given"),
     "inspect": ("inspect", "counts, splits and leakage check of a manifest"),
+    "merge": ("merge", "parts written with --shard i/n to one manifest"),
     "convert": ("convert", "read or write checkpoints of other projects"),
     "export": ("export", "write a checkpoint in Hugging Face layout with a model card"),
     "predict": ("predict", "answer a question about one recording"),

@@ -269,6 +269,8 @@ def _stats(arguments: argparse.Namespace) -> int:
     if arguments.against is not None:
         other = EcgTokenizer.load(arguments.against)
         rows = result["shared_vocabulary"] = analysis.vocabulary_overlap(tokenizer, other)
+        # with another quantiser the same letters mean other voltages
+        result["same_quantiser"] = tokenizer.quantiser == other.quantiser
         title = f"{arguments.tokenizer.stem} and {arguments.against.stem}"
         pictures["overlap.png"] = figures.overlap_figure(rows, title)
     for name, figure in pictures.items():

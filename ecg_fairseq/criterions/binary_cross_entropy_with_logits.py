@@ -1,7 +1,8 @@
 """Criterion ``binary_cross_entropy_with_logits``: several labels a segment, each yes or no.
 
 The loss is summed over every label of every segment (fact sheet ecg-fm.md section 4); everything
-logged is a sum, so accuracy, precision and recall are exact over processes.
+logged is a sum, so accuracy, precision and recall are exact over processes; areas under curves are
+computed over the whole validation pass.
 """
 
 import math
@@ -15,13 +16,17 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
+from ecg_fairseq.criterions.score_collector import ScoreCollector
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.losses import binary_cross_entropy, positive_weights
 
 _SUMS = (
     "loss", "sample_size", "nsignals", "correct", "count", "em_correct", "em_count", "tp", "fp",
-    "fn",
+    "fn", "num_scored",
 )  # fmt: skip
+_AREAS = ("auroc_micro", "auprc_micro", "auroc_macro", "auprc_macro")
+# fairseq calls reduce_metrics on the class; a process trains one model with one criterion.
+_COLLECTOR = ScoreCollector()
 
 
 @dataclass
@@ -38,6 +43,10 @@ class BinaryCrossEntropyConfig(FairseqDataclass):
     threshold: float = field(
         default=0.5, metadata={"help": "probability above which a label counts as predicted"}
     )
+    report_auc: bool = field(
+        default=False,
+        metadata={"help": "validation also logs auroc and auprc, each _micro and _macro"},
+    )
 
 
 @register_criterion("binary_cross_entropy_with_logits", dataclass=BinaryCrossEntropyConfig)
@@ -50,11 +59,13 @@ class BinaryCrossEntropyWithLogits(FairseqCriterion):
         weight: Optional[List[float]] = None,
         pos_weight: Optional[List[float]] = None,
         threshold: float = 0.5,
+        report_auc: bool = False,
     ) -> None:
         super().__init__(task)
         if not 0.0 < threshold < 1.0:
             raise EcgError(f"criterion.threshold={threshold} is a probability between 0 and 1")
         self.threshold = threshold
+        self.report_auc = report_auc
         # Not parameters of the checkpoint: they come with the settings.
         self.register_buffer("weight", _as_tensor(weight), persistent=False)
         self.register_buffer("pos_weight", _as_tensor(pos_weight), persistent=False)
@@ -66,7 +77,9 @@ class BinaryCrossEntropyWithLogits(FairseqCriterion):
 
         Args:
             model: ``ecg_transformer_classifier``.
-            sample: with ``net_input`` of ``source`` (B, L, T) and ``label`` (B, K) of 0 and 1.
+            sample: with ``net_input`` of ``source`` (B, L, T), ``label`` (B, K) of 0 and 1, and,
+                for ``report_auc``, ``id`` (B,). ``is_training`` marks batches of the training
+                split: with uneven shards fairseq validates on one of them, which must not count.
             reduce: kept for fairseq's interface; the loss is always a sum.
         """
         logits, labels = model(**sample["net_input"]).logits, sample["label"]
@@ -76,6 +89,11 @@ class BinaryCrossEntropyWithLogits(FairseqCriterion):
         loss = binary_cross_entropy(logits, labels, self.pos_weight, self.weight)
         log = self._counts(logits.detach().float(), labels.bool())
         log |= {"loss": loss.detach(), "nsignals": len(labels), "sample_size": labels.numel()}
+        log["num_scored"] = 0
+        if self.report_auc and not model.training:
+            log["num_scored"] = len(labels)
+            if not sample.get("is_training", False):
+                _COLLECTOR.add(sample["id"], logits.detach(), labels)
         return loss, labels.numel(), log
 
     def _counts(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -111,6 +129,9 @@ class BinaryCrossEntropyWithLogits(FairseqCriterion):
         metrics.log_derived("recall", lambda meters: _ratio(meters, "_tp", ("_tp", "_fn")))
         both = ("_tp", "_tp", "_fp", "_fn")
         metrics.log_derived("f1", lambda meters: 2 * _ratio(meters, "_tp", both))
+        if sums["num_scored"]:
+            for name in _AREAS:
+                metrics.log_derived(name, lambda _, name=name: getattr(_COLLECTOR.result(), name))
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

@@ -4,7 +4,6 @@ Images are embedded, charts are inline SVG, and a content policy in the page for
 resource. All text from data or models is escaped.
 """
 
-import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,10 +24,9 @@ from ecg_fairseq.plot.report_sections import (
     types_section,
     warning_boxes,
 )
-from ecg_fairseq.plot.report_style import STYLE
+from ecg_fairseq.plot.report_style import embedded_png, html_page
 from ecg_fairseq.records.record import EcgRecord
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _IMAGE_DPI = 130.0
 
 
@@ -116,10 +114,10 @@ def write_report(
         curves: points of ``evaluation.training_log.read_curves``; may be empty.
         notes: sentences to show first, beside the warnings of the scores.
     """
-    title = escape(str(results.get("title", "ECG question answering")))
+    title = str(results.get("title", "ECG question answering"))
     warnings = [*notes, *results.get("warnings", [])]
     body = [
-        f"<h1>{title}</h1>",
+        f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_subtitle(results))}</p>',
         warning_boxes(list(dict.fromkeys(warnings))),
         headline_section(results),
@@ -130,16 +128,8 @@ def write_report(
         provenance_section(results),
         "<footer>Made by ecg_fairseq. For research; not a medical device.</footer>",
     ]
-    page = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head>\n<body><main>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</main></body></html>\n"
-    )
     with atomic_write(path) as stream:
-        stream.write(page)
+        stream.write(html_page(title, body))
 
 
 def _subtitle(results: dict[str, Any]) -> str:
@@ -177,9 +167,7 @@ def _examples_section(examples: Sequence[ReportExample]) -> str:
 
 def _image(record: EcgRecord) -> str:
     png = png_bytes(plot_ecg(record, layout="3x4"), dpi=_IMAGE_DPI)
-    data = base64.b64encode(png).decode("ascii")
-    text = escape(f"12-lead ECG {record.record_id} on ECG paper, 25 mm/s, 10 mm/mV")
-    return f'<img alt="{text}" src="data:image/png;base64,{data}">'
+    return embedded_png(png, f"12-lead ECG {record.record_id} on ECG paper, 25 mm/s, 10 mm/mV")
 
 
 def _example_block(example: ReportExample, images: dict[tuple[str, str], str]) -> str:

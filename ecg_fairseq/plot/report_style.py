@@ -1,4 +1,10 @@
-"""The style sheet of report.html; system fonts, no scripts, prints well."""
+"""The frame and style sheet of all HTML pages; system fonts, no scripts, prints well."""
+
+import base64
+from collections.abc import Iterable
+from html import escape
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 STYLE = """
 :root { color-scheme: light; --ink: #1c2430; --soft: #5b6676; --line: #e2e6ec; --card: #ffffff;
@@ -70,3 +76,26 @@ code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.9e
 footer { color: var(--soft); font-size: 0.9rem; margin-top: 28px; }
 @media print { body { background: #fff; } section, .example { border: 0; padding: 8px 0; } }
 """
+
+
+def html_page(title: str, parts: Iterable[str]) -> str:
+    """Return one self-contained page; a policy in it forbids every outside resource.
+
+    Args:
+        title: plain text.
+        parts: HTML below the title's place; empty ones are left out.
+    """
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main></body></html>\n"
+    )
+
+
+def embedded_png(png: bytes, description: str) -> str:
+    """Return an image element that carries its picture."""
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'

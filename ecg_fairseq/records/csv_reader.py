@@ -107,6 +107,8 @@ def _values(stream: io.StringIO, separator: str, num_columns: int, path: Path) -
             values = np.loadtxt(stream, converters=_number, encoding=None, **options)
         except ValueError as error:
             raise RecordError(f"{path}: {error}; expected one number a cell") from error
+    if not len(values):
+        raise RecordError(f"{path} has no samples below its first line; save it as CSV again")
     if values.shape[1] != num_columns:
         raise RecordError(
             f"{path}: {values.shape[1]} numbers a line below {num_columns} names of columns"

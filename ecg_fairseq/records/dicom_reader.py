@@ -51,8 +51,9 @@ def read_dicom(
             signal, leads = _signal(group, _is_big(dataset), path)
             fs_hz = scalar(group.get("SamplingFrequency"), "SamplingFrequency", path)
             file_patient = str(dataset.get("PatientID") or "").strip()
-    except RecordError:
-        raise
+    except RecordError as error:
+        text = str(error)
+        raise error if str(path) in text else RecordError(f"{path}: {text}") from error
     except Exception as error:
         # pydicom raises almost every built-in exception on damaged files.
         raise RecordError(

@@ -21,7 +21,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 TRACINGS, EXAM_IDS = "tracings", "exam_id"
 FS_HZ = 400.0
 _MAX_ROWS = 10_000_000
-_MAX_CHUNK_BYTES = 64 << 20
+_ROOM_BYTES = 16 << 20  # what a piece or a row may take however small the file is
 _ADDRESS = re.compile(r"(.+):(\d{1,9})", re.DOTALL)
 
 
@@ -107,10 +107,15 @@ def _dataset(file: Any, name: str, num_axes: int, path: Path) -> Any:
             f"{path}: {name} holds {item.dtype} of shape {item.shape}; expected numbers with "
             f"{num_axes} axes"
         )
+    stored = item.id.get_storage_size()
     chunk = np.prod(item.chunks, dtype=float) * item.dtype.itemsize if item.chunks else 0.0
-    if chunk > max(_MAX_CHUNK_BYTES, item.id.get_storage_size()):
-        raise RecordError(f"{path}: {name} is stored in pieces of {chunk:.0f} bytes; store it anew")
-    if not item.chunks and item.id.get_storage_size() > path.stat().st_size:
+    row = np.prod(item.shape[1:], dtype=float) * item.dtype.itemsize
+    if max(chunk, row) > _ROOM_BYTES + stored:
+        raise RecordError(
+            f"{path}: {name} has rows of {row:.0f} bytes in pieces of {chunk:.0f} bytes, of which "
+            f"{stored} are stored; store it anew"
+        )
+    if not item.chunks and stored > path.stat().st_size:
         raise RecordError(f"{path}: {name} is larger than the file; download it again")
     return item
 

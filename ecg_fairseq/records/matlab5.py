@@ -31,6 +31,7 @@ MAX_BYTES = 1 << 30
 _HEADER_BYTES = 128
 _ROOM_BYTES = 24 << 20
 _MOST_GROWTH = 3
+_MOST_LETTERS = 200
 _MATRIX, _COMPRESSED = 14, 15
 _CHAR_CLASS, _COMPLEX_FLAG = 4, 0x800
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8"}
@@ -116,7 +117,7 @@ def _element(view: memoryview, place: int, order: str) -> _Element:
 
 
 def _matrix(data: memoryview, order: str) -> tuple[str, np.ndarray] | None:
-    """Return (name, array) of a matrix; None when it holds neither real numbers nor text."""
+    """Return (name, array) of a matrix of real numbers or text with two axes; None of others."""
     flags = _element(data, 0, order)
     if len(flags.data) < 4:
         raise _Damaged("a variable has no array flags")
@@ -128,14 +129,16 @@ def _matrix(data: memoryview, order: str) -> tuple[str, np.ndarray] | None:
     shape = tuple(int(size) for size in _numbers(sizes, order))
     name = _element(data, sizes.next_place, order)
     text = bytes(name.data).decode("latin-1")
+    if len(shape) > 2:
+        return None
     if len(shape) != 2 or min(shape) < 0:
         raise _Damaged(f"variable {text[:40]!r} has the size {shape[:8]}")
     values = _numbers(_element(data, name.next_place, order), order)
     if values.size != math.prod(shape):
         raise _Damaged(f"variable {text[:40]!r} holds {values.size} values, its size is {shape}")
     if kind == _CHAR_CLASS:
-        letters = "".join(map(chr, values[:200] & 0xFFFF)) if shape[0] == 1 else ""
-        return text, np.array(letters)
+        shown = values[:_MOST_LETTERS].astype(np.int64) & 0xFFFF if shape[0] == 1 else ()
+        return text, np.array("".join(map(chr, shown)))
     wanted = np.dtype(order + _CLASSES[kind])
     if values.dtype != wanted:
         with np.errstate(all="ignore"):

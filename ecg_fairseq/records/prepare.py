@@ -155,7 +155,7 @@ def records_per_shard(num_records: int) -> int:
     return min(4096, max(16, -(-num_records // 64)))
 
 
-def _plan(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
+def preparation_plan(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
     """Return what the store's bytes depend on; files count with size and time of change."""
     files: dict[str, list[int]] = {}
     entries = []
@@ -181,7 +181,7 @@ def _claim_folder(cohort: Cohort, options: PrepareOptions) -> None:
     taken as it is and nothing is removed from it.
     """
     plan_path = options.out / WORK_FOLDER / "plan.json"
-    plan = _plan(cohort, options)
+    plan = preparation_plan(cohort, options)
     if plan_path.is_file():
         if read_json(plan_path, ManifestError, "preparation plan") == plan:
             return

@@ -1,6 +1,7 @@
 """The command line shared by all scripts of ``manifests/``."""
 
 import argparse
+import inspect
 import json
 import sys
 import traceback
@@ -11,6 +12,7 @@ from ecg_fairseq.errors import EcgError
 from ecg_fairseq.progress import MODES
 from ecg_fairseq.records.cohort import Cohort
 from ecg_fairseq.records.histogram import PERCENTILE_RULES
+from ecg_fairseq.records.merge import write_command
 from ecg_fairseq.records.prepare import PrepareOptions, estimate, prepare, summary_line
 from ecg_fairseq.records.question_sample import parse_limits
 from ecg_fairseq.records.store import DTYPES
@@ -103,7 +105,11 @@ def run_manifest_script(
         if arguments.dry_run:
             print(json.dumps(estimate(cohort, options)))
         else:
-            print(summary_line(prepare(cohort, options)))
+            summary = prepare(cohort, options)
+            if options.shard:
+                words = sys.argv[1:] if argv is None else argv
+                write_command(options.out, inspect.getfile(make_cohort), words)
+            print(summary_line(summary))
     except EcgError as error:
         if arguments.debug:
             traceback.print_exc()

@@ -125,7 +125,8 @@ def open_array(path: Path | str) -> np.ndarray:
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except Exception as error:
+        # numpy raises almost every built-in exception on damaged headers.
         raise RecordError(f"{path} cannot be read as a numeric .npy array: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise RecordError(f"{path}: expected an array of numbers in mV")

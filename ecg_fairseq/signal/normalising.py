@@ -9,7 +9,7 @@ import numpy as np
 
 from ecg_fairseq.errors import RecipeError
 
-_FLAT = 1e-9  # a range below this share of the level is rounding, not signal
+_FLAT = 1e-9  # a range or deviation below this share of the level is rounding, not signal
 NORMALISE_MODES = ("instance_minmax", "instance_zscore", "lead_minmax", "lead_zscore")
 
 
@@ -42,7 +42,7 @@ def flat_leads(signal: np.ndarray) -> np.ndarray:
 def standardise(signal: np.ndarray, known_flat: np.ndarray | None = None) -> Standardised:
     """Subtract each lead's mean and divide by its population standard deviation.
 
-    The deviation is taken of the centred values, as fairseq-signals does (fact sheet ecg-fm 1.1):
+    The deviation is taken of the centred values, as fairseq-signals does (fact sheet ecg-fm 1.1);
     its files are met to the last bit. A lead whose samples are all equal becomes exact zeros.
 
     Args:
@@ -50,18 +50,34 @@ def standardise(signal: np.ndarray, known_flat: np.ndarray | None = None) -> Sta
         known_flat: bool, broadcast against (..., 1): leads that were flat before filtering, which
             leaves them as tiny noise.
     """
-    is_flat = flat_leads(signal)
+    # Time-major, and in place: allocating is the larger part of the cost.
+    values = np.array(signal.reshape(-1, signal.shape[-1]).T, dtype=np.float64, order="C")
+    mean = _mean(values)
+    values -= mean
+    around = values - _mean(values)
+    around *= around
+    deviation = np.sqrt(_mean(around))
+    is_flat = deviation <= _FLAT * np.abs(mean)
     if known_flat is not None:
-        is_flat = is_flat | known_flat
-    mean = np.mean(signal, axis=-1, keepdims=True, dtype=np.float64)
-    values = signal - mean
-    deviation = values.std(axis=-1, keepdims=True)
+        is_flat |= np.broadcast_to(known_flat, (*signal.shape[:-1], 1)).reshape(-1)
     deviation[is_flat] = 0.0
     values /= np.where(is_flat, 1.0, deviation)
-    if is_flat.any():
-        # The mean of equal numbers is rounded, so that their difference from it is not always 0.
-        values[np.broadcast_to(is_flat, values.shape)] = 0.0
-    return Standardised(values, mean, deviation)
+    # The mean of equal numbers is rounded, so that their difference from it is not always 0.
+    values[:, is_flat] = 0.0
+    leading = (*signal.shape[:-1], 1)
+    return Standardised(
+        values.T.reshape(signal.shape), mean.reshape(leading), deviation.reshape(leading)
+    )
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Return the means (L,) of time-major float64 values (T, L), summed sample after sample.
+
+    ``numpy.mean`` adds in an order that depends on the memory layout, so that the same recording
+    read from two kinds of files would differ in the last bits. The published files were summed
+    from time-major arrays, that is in this order.
+    """
+    return np.einsum("tl->l", values) / len(values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,19 +93,18 @@ def resample_linear(signal: np.ndarray, num_output: int) -> np.ndarray:
 def resample_polyphase(signal: np.ndarray, fs_hz: float, target_fs_hz: float) -> np.ndarray:
     """Resample with an anti-alias filter; sample j stands at time j / target_fs_hz.
 
-    The line between a lead's first and last sample is set aside first, so that its ends stay.
+    The line between a lead's first and last sample is set aside meanwhile, so that its ends stay.
 
     Args:
-        signal: (..., T).
+        signal: (..., T), T at least 2.
 
     Returns:
         float64 (..., ceil(T * ratio)); the ratio is met to 1e-6 of itself.
     """
     ratio = Fraction(target_fs_hz / fs_hz).limit_denominator(_LARGEST_DENOMINATOR)
-    return scipy_signal.resample_poly(
-        signal.astype(np.float64, copy=False),
-        ratio.numerator,
-        ratio.denominator,
-        axis=-1,
-        padtype="line",
-    )
+    first = signal[..., :1].astype(np.float64)
+    slope = (signal[..., -1:] - first) / (signal.shape[-1] - 1)
+    level = signal - (first + slope * np.arange(signal.shape[-1]))
+    result = scipy_signal.resample_poly(level, ratio.numerator, ratio.denominator, axis=-1)
+    result += first + slope * (np.arange(result.shape[-1]) * float(1 / ratio))
+    return result

@@ -89,8 +89,9 @@ class EcgTokenizer:
                 f"{path} has {path.stat().st_size} bytes; a tokenizer file has at most "
                 f"{MAX_FILE_BYTES}"
             )
+        value = read_json(path, TokenizerError, "tokenizer")
         try:
-            return cls.from_dict(read_json(path, TokenizerError, "tokenizer"))
+            return cls.from_dict(value)
         except TokenizerError as error:
             raise TokenizerError(f"{path}: {error}") from error
 

@@ -17,8 +17,10 @@ from ecg_fairseq.tokenizer.tokenizer import EcgTokenizer
 from ecg_fairseq.tokenizer.training_text import TrainingText
 
 INTERRUPTED = "interrupted"
-# peaks measured with scripts/bench.py bpe-train, rounded up; the twin holds Python objects
-BYTES_PER_SYMBOL = 32
+# Peaks measured with scripts/bench.py bpe-train: 11 to 18 bytes on ECG from 1.5 M to 150 M symbols.
+# Text without structure needs more as merges multiply its pairs (43 at 30,000 merges of random
+# letters). The twin holds Python objects.
+BYTES_PER_SYMBOL = 20
 BYTES_PER_SYMBOL_TWIN = 400
 BASE_BYTES = 64 << 20
 _SLICE_SECONDS = 0.25
@@ -144,7 +146,7 @@ def train_tokenizer(
     prefix = np.zeros((0, 2), dtype=np.int64)
     if previous is not None:
         prefix = _checked_prefix(previous, text, figures)
-    reporter = Reporter(options.num_merges, text.num_symbols, len(prefix), progress)
+    reporter = Reporter(options.num_merges, len(prefix), progress)
     try:
         run = _start(text, options, prefix)
         stop = _finish(run, options, len(prefix), reporter)
@@ -203,8 +205,7 @@ def _finish(run: Run, options: TrainingOptions, done: int, reporter: Reporter) -
             done += new
             if stop is not None:
                 return stop
-            counts = run.counts()
-            reporter.update(done, int(counts[-1]) if len(counts) else 0)
+            reporter.update(done)
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ecg_fairseq.evaluation.label_scores import label_scores
 from ecg_fairseq.networks.ecg_fm import losses
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
 from ecg_fairseq.networks.ecg_fm.convert import MODEL_NAMES
@@ -55,6 +56,7 @@ def checks(case_dir: Path) -> Iterator[Check]:
         elif name not in _INPUTS:
             print(f"parity: {name} is recorded but has no counterpart here", file=sys.stderr)
     yield from _logged_checks("joint", ours, config.get("joint_logging_output", {}))
+    yield from _logged_checks("bce", ours, config.get("bce_reduced_metrics", {}))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -194,6 +196,11 @@ def _classifier_outputs(
         loss = losses.binary_cross_entropy
         outputs["bce_loss_sum"] = loss(output.logits, labels, weights)
         outputs["bce_loss_sum_no_pos_weight"] = loss(output.logits, labels)
+        areas = label_scores(labels.numpy(), output.logits.numpy())
+        outputs["bce/auroc_micro"], outputs["bce/auprc_micro"] = (
+            areas.auroc_micro,
+            areas.auprc_micro,
+        )
     return outputs
 
 

@@ -90,7 +90,7 @@ def test_starts_with_command_hardware_and_metric(name):
 
 @pytest.mark.parametrize("name", YAMLS)
 def test_unknown_keys_are_refused(name):
-    with pytest.raises(Exception, match="task.n_trian"):
+    with pytest.raises(Exception, match=r"task\.n_trian"):
         compose(name, "task.n_trian=1")
 
 

@@ -83,9 +83,9 @@ def test_batches_hold_every_sequence_once(count, limits):
 
 def test_order_is_by_length_and_a_function_of_sizes_and_seed():
     items = [[encoded(i, (i % 6,))] for i in range(30)]
-    np.random.seed(1)  # noqa: NPY002 - the global state must not matter
+    np.random.seed(1)  # the global state must not matter
     first = training(items).ordered_indices()
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     assert np.array_equal(training(items).ordered_indices(), first)
     assert not np.array_equal(training(items, seed=2).ordered_indices(), first)
     sizes = training(items).sizes[first]

@@ -1,6 +1,7 @@
 """LoRA and full tuning over a pretrained folder: what is stored, what trains, what is blind."""
 
 import itertools
+import shutil
 
 import pytest
 import torch
@@ -193,7 +194,7 @@ def test_pickled_weights_are_not_read(llama, tmp_path):
 
     folder = tmp_path / "pickled"
     folder.mkdir()
-    (folder / "config.json").write_bytes(open(f"{llama}/config.json", "rb").read())
+    shutil.copy(f"{llama}/config.json", folder)
     torch.save(load_file(f"{llama}/model.safetensors"), folder / "pytorch_model.bin")
     with pytest.raises(EcgError, match="safetensors"):
         build(load_text_tokenizer(llama), llm=str(folder))

@@ -141,6 +141,7 @@ def test_stats(trained, manifest, tmp_path, capsys):
     assert {row["mean_abs_mv"] for row in by_merges} == {by_merges[0]["mean_abs_mv"]}
     assert second["reconstruction"] is None
     assert second["num_symbols"] == 8
+    assert result["same_quantiser"] is True
     assert result["shared_vocabulary"][-1] == {"num_merges": 60, "shared": 60, "jaccard": 1.0}
     for picture in result["figures"]:
         assert (tmp_path / picture).stat().st_size > 5000

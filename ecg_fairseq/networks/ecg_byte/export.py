@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from ecg_fairseq import __version__
-from ecg_fairseq.errors import CheckpointError, EcgError
+from ecg_fairseq.errors import CheckpointError, EcgError, first_line
 from ecg_fairseq.files import write_json
 from ecg_fairseq.networks.ecg_byte.answering import DecodingOptions
 from ecg_fairseq.networks.ecg_byte.model_card import model_card
@@ -34,24 +36,37 @@ def export_checkpoint(
         EcgError: ``out`` exists already or cannot be written.
     """
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EcgError(f"{out} exists and is not empty; choose a new folder for --out")
     system = load_trained_system(checkpoint)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-        folder = Path(temporary) / "export"
-        folder.mkdir()
-        kind = _write_weights(system, folder, merge)
-        _write_generation_settings(system, folder)
-        _write_text_tokenizer(system, folder)
-        system.ecg_tokenizer.save(folder / "ecg_tokenizer.json")
-        write_json(folder / "recipe.json", system.recipe.describe())
-        write_json(folder / "ecg_fairseq.json", _description(system, kind))
-        (folder / "README.md").write_text(model_card(system, kind, results), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        shutil.move(folder, out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+            folder = Path(temporary) / "export"
+            folder.mkdir()
+            _write_all(system, folder, merge, results)
+            if out.exists():
+                out.rmdir()
+            shutil.move(folder, out)
+    except (OSError, SafetensorError) as cause:
+        raise EcgError(
+            f"cannot write {out}: {first_line(cause)}; free some space or choose another folder "
+            "for --out (nothing was written under that name)"
+        ) from cause
     return out
+
+
+def _write_all(
+    system: TrainedSystem, folder: Path, merge: bool, results: dict[str, Any] | None
+) -> None:
+    """Write every file of an export."""
+    kind = _write_weights(system, folder, merge)
+    _write_generation_settings(system, folder)
+    _write_text_tokenizer(system, folder)
+    system.ecg_tokenizer.save(folder / "ecg_tokenizer.json")
+    write_json(folder / "recipe.json", system.recipe.describe())
+    write_json(folder / "ecg_fairseq.json", _description(system, kind))
+    (folder / "README.md").write_text(model_card(system, kind, results), encoding="utf-8")
 
 
 def _write_weights(system: TrainedSystem, folder: Path, merge: bool) -> str:
@@ -91,8 +106,8 @@ def _write_text_tokenizer(system: TrainedSystem, folder: Path) -> None:
     tokenizer = system.text_tokenizer.tokenizer
     unused = [f"<unused_row_{i}>" for i in range(len(tokenizer), vocabulary.num_text_rows)]
     names = vocabulary.new_names()
-    tokenizer.add_tokens([*unused, *names[:-3]])
-    tokenizer.add_tokens(names[-3:], special_tokens=True)
+    # All special, so that split_special_tokens=True keeps "signal_97" in a question plain text.
+    tokenizer.add_tokens([*unused, *names], special_tokens=True)
     tokenizer.pad_token = names[-1]
     for row, name in enumerate(names, start=vocabulary.num_text_rows):
         if tokenizer.convert_tokens_to_ids(name) != row:

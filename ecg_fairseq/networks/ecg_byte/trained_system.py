@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecg_fairseq.errors import CheckpointError, RecordError
+from ecg_fairseq.errors import CheckpointError, EcgError, RecordError
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.ecg_byte.answering import (
     DecodingOptions,
@@ -72,7 +72,10 @@ class TrainedSystem:
         Raises:
             RecordError: the recording does not fit the recipe.
         """
-        segments = self.recipe.apply(record.signal, record.leads, record.fs_hz)
+        try:
+            segments = self.recipe.apply(record.signal, record.leads, record.fs_hz)
+        except RecordError as cause:
+            raise RecordError(f"record {record.record_id}: {cause}") from cause
         if len(segments) == 0:
             raise RecordError(
                 f"record {record.record_id} is shorter than one window of recipe "
@@ -82,7 +85,14 @@ class TrainedSystem:
         return self.vocabulary.rows_of(ids)
 
     def prompt(self, records: Sequence[EcgRecord], question: str) -> np.ndarray:
-        """Return the prompt (S,) of a question about these recordings."""
+        """Return the prompt (S,) of a question about these recordings.
+
+        Raises:
+            EcgError: the question is empty.
+            RecordError: a recording does not fit the recipe, or all together are too long.
+        """
+        if not question.strip():
+            raise EcgError("the question is empty; ask in the words the model was trained on")
         text = self.text_tokenizer.encode(question)
         ecgs = [self.ecg_rows(record) for record in records]
         ecgs = fit_ecgs(

@@ -319,14 +319,17 @@ def _write(
     provenance: dict[str, Any] | None,
 ) -> None:
     """Write a checkpoint in fairseq's layout, with weights but no optimizer state."""
-    history = plain(content.get("optimizer_history") or [])
+    history = plain(content.get("optimizer_history") or [{}])[-1]
+    # fairseq takes an entry that lacks one of these for a file of its oldest versions.
+    history = {"criterion_name": "", "optimizer_name": "", "num_updates": 0, **history}
+    history["lr_scheduler_state"] = {}
     extra = {"metrics": {}, "train_iterator": {"epoch": 1}}
     state = {
         "args": None,
         "cfg": cfg,
         "model": dict(model),
         "criterion": None,
-        "optimizer_history": history,
+        "optimizer_history": [history],
         "task_state": {},
         "extra_state": extra if provenance is None else {**extra, "converted": provenance},
         "last_optimizer_state": None,

@@ -25,6 +25,8 @@ _REAL = {
     ("torch", "Size"): torch.Size,
     **{("builtins", kind.__name__): kind for kind in (set, frozenset, dict, list, tuple)},
     **{("builtins", kind.__name__): kind for kind in (int, float, bool, str, complex)},
+    ("builtins", "long"): int,
+    ("builtins", "unicode"): str,
 }
 # What pickle's older protocols, which torch writes, call these modules.
 _NEW_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}

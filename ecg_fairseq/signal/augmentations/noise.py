@@ -7,6 +7,7 @@ from the disturbed I and II, as on a real recorder; "none" leaves every lead as 
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class AdditiveNoise(Augmentation):
     fs_hz: float = 500.0
     dependency: str = "limb"
 
-    def apply(self, signal: np.ndarray, parameters: object) -> np.ndarray:
+    def apply(self, signal: np.ndarray, parameters: Any) -> np.ndarray:
         """Return the disturbed signal, float32 (L, T); see the base class."""
         if parameters is None:
             return signal.astype(np.float32, copy=False)
@@ -48,7 +49,7 @@ class AdditiveNoise(Augmentation):
         return disturbed.astype(np.float32)
 
     @abstractmethod
-    def _disturbed(self, signal: np.ndarray, parameters: object) -> np.ndarray:
+    def _disturbed(self, signal: np.ndarray, parameters: Any) -> np.ndarray:
         """Return a new float64 array (L, T)."""
 
     def _amplitude(self, rng: Rng) -> float:

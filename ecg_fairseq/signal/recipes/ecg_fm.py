@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_fairseq.signal.normalising import flat_leads, standardise
+from ecg_fairseq.signal.normalising import standardise
 from ecg_fairseq.signal.recipe import Step
 from ecg_fairseq.signal.recipes.windows import WindowRecipe
 
@@ -31,15 +31,14 @@ class EcgFmRecipe(WindowRecipe):
 
     def apply(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> np.ndarray:
         """Return float32 (windows, leads, window_samples) in sd; see the base class."""
-        chosen = self._chosen(signal, leads, fs_hz)
-        resampled = self._resampled(chosen, fs_hz)
-        return self._windows(standardise(resampled, flat_leads(chosen)).values)
+        resampled = self._resampled(self._chosen(signal, leads, fs_hz), fs_hz)
+        return self._windows(standardise(resampled).values)
 
     def steps(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> list[Step]:
         """Return every stage with its explanation; see the base class."""
         chosen = self._chosen(signal, leads, fs_hz)
         resampled = self._resampled(chosen, fs_hz)
-        values = standardise(resampled, flat_leads(chosen)).values
+        values = standardise(resampled).values
         return [
             *self._first_steps(chosen, resampled, fs_hz),
             (

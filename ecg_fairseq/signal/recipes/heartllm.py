@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_fairseq.signal.normalising import flat_leads, standardise
+from ecg_fairseq.signal.normalising import standardise
 from ecg_fairseq.signal.recipe import Step
 from ecg_fairseq.signal.recipes.windows import WindowRecipe
 
@@ -29,25 +29,24 @@ class HeartLlmRecipe(WindowRecipe):
 
     def apply(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> np.ndarray:
         """Return float32 (windows, leads, window_samples) in sd; see the base class."""
-        chosen = self._chosen(signal, leads, fs_hz)
-        return self._segments(self._resampled(chosen, fs_hz), flat_leads(chosen))
+        return self._segments(self._resampled(self._chosen(signal, leads, fs_hz), fs_hz))
 
     def steps(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> list[Step]:
         """Return every stage with its explanation; see the base class."""
         chosen = self._chosen(signal, leads, fs_hz)
         resampled = self._resampled(chosen, fs_hz)
-        name, explanation, segments = self._last_step(self._segments(resampled, flat_leads(chosen)))
+        name, explanation, segments = self._last_step(self._segments(resampled))
         scaled = "; each lead of a window less its mean, divided by its population standard"
         return [
             *self._first_steps(chosen, resampled, fs_hz),
             (name, f"{explanation}{scaled} deviation, flat leads 0", segments),
         ]
 
-    def _segments(self, resampled: np.ndarray, is_flat: np.ndarray) -> np.ndarray:
+    def _segments(self, resampled: np.ndarray) -> np.ndarray:
         count = resampled.shape[1] // self.window_samples
         kept = resampled[:, : count * self.window_samples]
         parts = kept.reshape(len(kept), count, self.window_samples)
-        return self._windows(standardise(parts, is_flat[..., None]).values.reshape(len(kept), -1))
+        return self._windows(standardise(parts).values.reshape(len(kept), -1))
 
 
 HEARTLLM = HeartLlmRecipe("heartllm", 1)

@@ -1,6 +1,6 @@
 """Networks small enough for tests, and files in fairseq-signals' layout made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,15 @@ def small_network(name: str, **changes: Any) -> torch.nn.Module:
     network, config = NETWORKS[name]
     torch.manual_seed(0)
     return network(config(**{**base, **changes}))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny networks lose more time to threads than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
