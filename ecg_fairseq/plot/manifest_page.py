@@ -6,7 +6,7 @@ sheet of segments as a model receives them. All text from data is escaped.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ _DPI = 80.0
 _TALL_MV = 4.0
 _FLAT = 1e-9
 _MOST_REPORT = 160
-_TABLE_BREAK = "</table></div>"
+_KINDS_OPEN = 3
+_TABLE_END = "</table></div>"
+_SPACE = '<div style="height:22px"></div>'
 
 
 def write_manifest_page(
@@ -60,8 +62,8 @@ def write_manifest_page(
             _counts_section(manifest, summary),
             _recordings_section(manifest),
             _skipped_section(manifest),
-            *_label_sections(summary),
             _sheet_section(manifest, sheet_size),
+            _labels_section(summary),
         ]
     parts.append("<footer>Made by ecg_fairseq. For research; not a medical device.</footer>")
     with atomic_write(path) as stream:
@@ -77,7 +79,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]], kind: str = ""
     """Return a table; cells that are ``_Html`` are taken as they are, all others escaped."""
     cells = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table class="{kind}"><tr>{cells}</tr>{lines}{_TABLE_BREAK}'
+    return f'<div class="scroll"><table class="{kind}"><tr>{cells}</tr>{lines}{_TABLE_END}'
 
 
 class _Html(str):
@@ -133,7 +135,8 @@ def _counts_section(manifest: Manifest, summary: Mapping[str, Any]) -> str:
         "Counts",
         f'<div class="cards">{cards}</div>'
         + _table(["", *SPLITS, "all"], rows)
-        + f'<div class="scroll"><table class="facts">{about}{_TABLE_BREAK}',
+        + _SPACE
+        + f'<div class="scroll"><table class="facts">{about}{_TABLE_END}',
     )
 
 
@@ -154,18 +157,21 @@ def _recordings_section(manifest: Manifest) -> str:
         ]
         for fs_hz, count in kinds
     ]
+    forms: dict[tuple[str, int, float], list[str]] = {}
+    for strip in manifest.strips:
+        form = strip.kind.replace("_", " "), strip.num_samples, strip.fs_hz
+        forms.setdefault(form, []).append(strip.lead)
     strips = [
-        [strip.lead, strip.kind.replace("_", " "), strip.num_samples, f"{strip.fs_hz:g} Hz"]
-        for strip in manifest.strips
+        [", ".join(leads), kind, samples, f"{fs_hz:g} Hz", f"{samples / fs_hz:g} s"]
+        for (kind, samples, fs_hz), leads in forms.items()
     ]
-    for row in strips:
-        row.append(f"{row[2] / float(str(row[3]).split()[0]):g} s")
     return _section(
         "Rates, durations and leads",
         _table(["recorded at", "prepared", *SPLITS, "all"], rows)
-        + f"<h2>Leads of a segment, shape {manifest.shape}</h2>"
-        + _table(["lead", "kind", "samples", "rate", "duration"], strips),
-        "The rate is that of the recording, the length that of the prepared segments.",
+        + _SPACE
+        + _table(["leads of a segment, in order", "kind", "samples", "rate", "duration"], strips),
+        "The rate is that of the recording, the length that of the prepared segments; a segment has "
+        f"the shape {manifest.shape}.",
     )
 
 
@@ -190,30 +196,41 @@ def _skipped_section(manifest: Manifest) -> str:
     return _section("Left out", body.replace('class=""', 'class="facts"'), note)
 
 
-def _label_sections(summary: Mapping[str, Any]) -> Iterator[str]:
-    totals = summary["records"]
-    for kind, labels in summary["labels"].items():
-        shown = list(labels.items())[:_LABELS_SHOWN]
-        top = max(sum(found.values()) for _, found in shown)
-        rows = [
-            [
-                label,
-                *(_share(found[split], totals[split]) for split in SPLITS),
-                sum(found.values()),
-                _Html(
-                    f'<td class="bar"><span><i style="width:{100 * sum(found.values()) / top:.1f}%">'
-                    "</i></span></td>"
-                ),
-            ]
-            for label, found in shown
+def _labels_section(summary: Mapping[str, Any]) -> str:
+    """Return the prevalence of all labels, the kinds with most records unfolded."""
+    kinds = sorted(
+        summary["labels"].items(),
+        key=lambda item: -sum(sum(found.values()) for found in item[1].values()),
+    )
+    if not kinds:
+        return ""
+    blocks = [
+        f"<details{' open' if number < _KINDS_OPEN else ''}><summary><b>{escape(kind)}</b> "
+        f'<span class="soft">{len(labels)} labels</span></summary>'
+        f"{_label_table(labels, summary['records'])}</details>"
+        for number, (kind, labels) in enumerate(kinds)
+    ]
+    note = "Records with the label, in brackets the share of the side's records; the bar is the "
+    note += f"share of all. At most {_LABELS_SHOWN} labels of a kind; inspect --json has all."
+    return _section("Label prevalence", _SPACE.join(blocks), note)
+
+
+def _label_table(labels: Mapping[str, Mapping[str, int]], totals: Mapping[str, int]) -> str:
+    num_records = max(1, sum(totals.values()))
+    rows = [
+        [
+            label,
+            *(_share(found[split], totals[split]) for split in SPLITS),
+            sum(found.values()),
+            _bar(sum(found.values()) / num_records),
         ]
-        more = len(labels) - len(shown)
-        note = "Records with the label; in brackets the share of the side's records." + (
-            f" The {len(shown)} most frequent of {len(labels)}." if more > 0 else ""
-        )
-        yield _section(
-            f"Labels: {kind}", _table([kind, *SPLITS, "all", "relative to the first"], rows), note
-        )
+        for label, found in list(labels.items())[:_LABELS_SHOWN]
+    ]
+    return _table(["label", *SPLITS, "all", "share"], rows)
+
+
+def _bar(share: float) -> _Html:
+    return _Html(f'<td class="bar"><span><i style="width:{100 * share:.1f}%"></i></span></td>')
 
 
 def _share(count: int, total: int) -> str:

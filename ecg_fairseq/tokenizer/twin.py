@@ -52,56 +52,68 @@ def train_steps(
     """
     known = np.array(prefix, dtype=np.int64).reshape(-1, 2)
     encoder = Encoder(known, "bpe")
-    ids = [WALL]
-    for sequence in sequences:
-        ids += [*encoder.encode(sequence).tolist(), WALL]
-    before = list(range(-1, len(ids) - 1))
-    after = list(range(1, len(ids) + 1))
-    counts: Counter[Pair] = Counter()
-    places: defaultdict[Pair, list[int]] = defaultdict(list)
-    for i in range(1, len(ids) - 1):
-        if ids[i] != WALL and ids[i + 1] != WALL:
-            counts[ids[i], ids[i + 1]] += 1
-            places[ids[i], ids[i + 1]].append(i)
-    heap = [(-count, pair) for pair, count in counts.items()]
+    text = _LinkedText(encoder.encode(sequence).tolist() for sequence in sequences)
+    heap = [(-count, pair) for pair, count in text.counts.items()]
     heapq.heapify(heap)
     lengths = expansion_lengths(known).tolist()
     total = sum(lengths) - NUM_BASE_IDS
 
     while len(lengths) < NUM_BASE_IDS + num_merges and heap:
         count, pair = heap[0]
-        if -count != counts[pair]:  # counts of a known pair only fall: refresh and look again
-            heapq.heapreplace(heap, (-counts[pair], pair))
+        if -count != text.counts[pair]:  # counts of a known pair only fall: look again
+            heapq.heapreplace(heap, (-text.counts[pair], pair))
             continue
         length = lengths[pair[0]] + lengths[pair[1]]
         total += length
         if -count < max(min_count, 1) or length > MAX_TOKEN_SYMBOLS or total > MAX_TOTAL_SYMBOLS:
             break
         heapq.heappop(heap)
-        new = len(lengths)
+        for born in text.merge(pair, len(lengths)):
+            heapq.heappush(heap, (-text.counts[born], born))
         lengths.append(length)
+        yield pair, -count
+
+
+class _LinkedText:
+    """All sequences as one linked list of ids; exact count and places of every pair."""
+
+    def __init__(self, sequences: Iterable[list[int]]) -> None:
+        self.ids = [WALL]
+        for sequence in sequences:
+            self.ids += [*sequence, WALL]
+        self.before = list(range(-1, len(self.ids) - 1))
+        self.after = list(range(1, len(self.ids) + 1))
+        self.counts: Counter[Pair] = Counter()
+        self.places: defaultdict[Pair, list[int]] = defaultdict(list)
+        for place, pair in enumerate(pairwise(self.ids)):
+            if WALL not in pair:
+                self._add(pair, place)
+
+    def _add(self, pair: Pair, place: int) -> None:
+        self.counts[pair] += 1
+        self.places[pair].append(place)
+
+    def merge(self, pair: Pair, new: int) -> set[Pair]:
+        """Replace ``pair`` by ``new`` from left to right; return the pairs that came to be."""
+        ids, before, after = self.ids, self.before, self.after
         born = set()
-        for i in places.pop(pair):
+        for i in self.places.pop(pair):
             j = after[i]
             if ids[i] != pair[0] or ids[j] != pair[1]:
                 continue  # an earlier merge took one of the halves
             left, right = before[i], after[j]
-            counts[pair] -= 1
+            self.counts[pair] -= 1
             if ids[left] != WALL:
-                counts[ids[left], pair[0]] -= 1
-                counts[ids[left], new] += 1
-                places[ids[left], new].append(left)
+                self.counts[ids[left], pair[0]] -= 1
+                self._add((ids[left], new), left)
                 born.add((ids[left], new))
             if ids[right] != WALL:
-                counts[pair[1], ids[right]] -= 1
-                counts[new, ids[right]] += 1
-                places[new, ids[right]].append(i)
+                self.counts[pair[1], ids[right]] -= 1
+                self._add((new, ids[right]), i)
                 born.add((new, ids[right]))
             ids[i], ids[j] = new, WALL
             after[i], before[right] = right, i
-        for other in born:
-            heapq.heappush(heap, (-counts[other], other))
-        yield pair, -count
+        return born
 
 
 def train_by_recount(

@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 import numpy as np
+
 from benchmarks.timing import interleave, versions
 from benchmarks.train_step import random_model
 

@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 import numpy as np
+
 from benchmarks.timing import interleave, versions
 
 # Kernels that do the multiplications; what torch names differently on other devices is close kin.

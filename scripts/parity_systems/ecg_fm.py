@@ -196,6 +196,9 @@ def _classifier_outputs(
         loss = losses.binary_cross_entropy
         outputs["bce_loss_sum"] = loss(output.logits, labels, weights)
         outputs["bce_loss_sum_no_pos_weight"] = loss(output.logits, labels)
+        predicted, truth = output.logits.sigmoid() > 0.5, labels.bool()
+        outputs["bce/accuracy"] = (predicted == truth).double().mean()
+        outputs["bce/em_accuracy"] = (predicted == truth).all(1).double().mean()
         areas = label_scores(labels.numpy(), output.logits.numpy())
         outputs["bce/auroc_micro"], outputs["bce/auprc_micro"] = (
             areas.auroc_micro,

@@ -2,7 +2,6 @@
 
 import platform
 from importlib import metadata
-from typing import Any
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.predictions import read_predictions

@@ -4,8 +4,9 @@ import random
 
 import pytest
 import torch
-from fairseq_runs.commands import SMALL, curve, run, run_and_kill, train_command
 from toy_manifest import make_manifest
+
+from fairseq_runs.commands import SMALL, curve, run, run_and_kill, train_command
 
 OVERRIDES = [
     *SMALL,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from fairseq_runs.commands import BIN, SMALL, curve, run, train_command
 from toy_manifest import make_manifest
+
+from fairseq_runs.commands import BIN, SMALL, curve, run, train_command
 
 COMMON = [
     *SMALL,
