@@ -1,7 +1,6 @@
 """Makers of small files in other programs' formats, for the tests of the readers."""
 
 import base64
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +126,3 @@ def write_dicom(path: Path, steps: np.ndarray, leads: tuple[str, ...]) -> None:
     dataset.PatientID = "P 8"
     dataset.WaveformSequence = Sequence([group])
     dataset.save_as(path, enforce_file_format=True)
-
-
-Writer = Callable[[Path], None]

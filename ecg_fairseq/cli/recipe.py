@@ -32,10 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise EcgError("--plot needs a RECORD to draw; give one, or leave --plot out")
     steps, source = _steps(recipe, arguments.record)
     if arguments.plot:
-        _draw(steps, arguments.lead, arguments.plot)
+        _draw(steps, arguments.lead, recipe.unit, arguments.plot)
         print(f"drawn: {arguments.plot}", file=sys.stderr)
     print(f"recipe {recipe.name}, version {recipe.version}, hash {recipe.hash()[:16]}")
-    print(f"segment: shape {recipe.shape}, in the order {_strips(recipe)}")
+    print(f"segment: shape {recipe.shape}, in {recipe.unit}, in the order {_strips(recipe)}")
     print(f"steps{source}:")
     for number, (name, explanation, array) in enumerate(steps, 1):
         line = f"{number}. {name}: {explanation}"
@@ -67,11 +67,11 @@ def _figures(array: np.ndarray) -> str:
         return "nothing"
     if array.dtype.kind == "i":
         return f"{array.size} values: {' '.join(map(str, array[:12]))}"
-    return f"shape {array.shape}, {array.min():.3f} to {array.max():.3f} mV, sd {array.std():.3f}"
+    return f"shape {array.shape}, {array.min():.3f} to {array.max():.3f}, sd {array.std():.3f}"
 
 
-def _draw(steps: list[Step], lead: str, path: Path) -> None:
-    """Draw one lead of every step above each other, before on top."""
+def _draw(steps: list[Step], lead: str, unit: str, path: Path) -> None:
+    """Draw one lead of every step above each other, before on top; ``unit`` is the segments'."""
     import io
 
     import matplotlib
@@ -91,7 +91,7 @@ def _draw(steps: list[Step], lead: str, path: Path) -> None:
         is_lead = name != "segments" and len(array) == len(order)
         axis.plot(array[row] if is_lead else array[0].ravel(), linewidth=0.7, color="black")
         axis.set_title(f"{name} ({lead})" if is_lead else name, fontsize=9, loc="left")
-        axis.set_ylabel("mV")
+        axis.set_ylabel(unit if name == "segments" else "")
         axis.margins(x=0)
     figure.tight_layout()
     picture = io.BytesIO()

@@ -9,6 +9,9 @@ import torch
 
 from ecg_fairseq.errors import CheckpointError, first_line
 
+# What torch's restricted reader runs into when instructions of a pickle are damaged.
+_DAMAGED_PICKLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+
 
 def read_checkpoint_file(path: Path | str) -> dict[str, Any]:
     """Load a checkpoint on the CPU.
@@ -26,7 +29,7 @@ def read_checkpoint_file(path: Path | str) -> dict[str, Any]:
             f"checkpoint {path} holds pickled objects or is damaged, and is not loaded: files from "
             f"elsewhere could run code ({first_line(cause)})"
         ) from cause
-    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as cause:
+    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, *_DAMAGED_PICKLE) as cause:
         raise CheckpointError(
             f"checkpoint {path} is truncated or not a torch file: {first_line(cause)}"
         ) from cause

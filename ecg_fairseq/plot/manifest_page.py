@@ -26,6 +26,7 @@ _DPI = 80.0
 _TALL_MV = 4.0
 _FLAT = 1e-9
 _MOST_REPORT = 160
+_LABELS_IN_CAPTION = 8
 _KINDS_OPEN = 3
 _TABLE_END = "</table></div>"
 _SPACE = '<div style="height:22px"></div>'
@@ -170,7 +171,7 @@ def _recordings_section(manifest: Manifest) -> str:
         _table(["recorded at", "prepared", *SPLITS, "all"], rows)
         + _SPACE
         + _table(["leads of a segment, in order", "kind", "samples", "rate", "duration"], strips),
-        "The rate is that of the recording, the length that of the prepared segments; a segment has "
+        "Rate of the recordings, length of the prepared segments; a segment has "
         f"the shape {manifest.shape}.",
     )
 
@@ -273,7 +274,7 @@ def _figure(manifest: Manifest, row: RecordRow) -> str:
         scale=_scale_for(values),
         title=f"{row.record_id}   {row.split}",
     )
-    names = [name for name in _label_names(row.labels)]
+    names = _label_names(row.labels)
     about = f"patient {row.patient_id}" + (f" · {', '.join(names)}" if names else "")
     report = row.report[:_MOST_REPORT] + ("…" if len(row.report) > _MOST_REPORT else "")
     text = " · ".join(part for part in (about, report) if part)
@@ -282,11 +283,9 @@ def _figure(manifest: Manifest, row: RecordRow) -> str:
 
 
 def _label_names(labels: Mapping[str, Any]) -> list[str]:
-    """Return the first list or dict of labels, as far as a caption has room."""
-    for value in labels.values():
-        if isinstance(value, list | dict):
-            return [str(name) for name in value][:8]
-    return []
+    """Return the kind of labels with most entries, as far as a caption has room."""
+    kinds = [list(value) for value in labels.values() if isinstance(value, list | dict)]
+    return [str(name) for name in max(kinds, key=len, default=[])[:_LABELS_IN_CAPTION]]
 
 
 def _scale_for(values: np.ndarray) -> Scale:

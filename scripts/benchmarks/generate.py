@@ -6,6 +6,7 @@ know that answers are text, never picks one.
 """
 
 import argparse
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--llm", default="tiny", help="preset with random weights")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="batch sizes")
     parser.add_argument("--prompt", type=int, default=256, help="longest prompt in tokens")
-    parser.add_argument("--new-tokens", type=int, default=32, help="tokens of an answer")
+    parser.add_argument("--new-tokens", type=int, default=64, help="tokens of an answer")
     parser.add_argument("--merges", type=int, default=1000, help="ECG merges, each with a row")
     parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
 
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 "ours_s": timings.median_wall("ours"),
                 "plain_s": timings.median_wall("plain generate"),
                 "ratio": timings.ratio("ours", "plain generate"),
+                "cpu_ratio": median(timings.cpu_s["plain generate"])
+                / median(timings.cpu_s["ours"]),
                 "tokens_written": sum(map(len, ours_written)),
             }
         )

@@ -112,11 +112,14 @@ class EcgTransformerConfig:
                     f"model.{name}={getattr(self, name)!r} is not one of {', '.join(allowed)}"
                 )
         for name in ("encoder_attention_heads", "conv_pos_groups"):
-            if self.encoder_embed_dim % getattr(self, name):
+            if getattr(self, name) < 1 or self.encoder_embed_dim % getattr(self, name):
                 raise EcgError(
                     f"model.encoder_embed_dim={self.encoder_embed_dim} is not a multiple of "
                     f"model.{name}={getattr(self, name)}; change one of them"
                 )
+        for name in ("encoder_layers", "mask_length", "mask_channel_length", "conv_pos", "in_d"):
+            if getattr(self, name) < 1:
+                raise EcgError(f"model.{name}={getattr(self, name)} must be at least 1")
         if self.all_gather:
             raise EcgError(
                 "model.all_gather=true is not supported: contrastive losses use the batch of one "

@@ -274,11 +274,29 @@ def _model_settings(
     if surplus:
         notes.append(f"settings without a counterpart here: {', '.join(sorted(surplus))}")
     values = {**known, **{key: value for key, value in stored.items() if key in known}}
+    for key, value in values.items():
+        if not _is_like(value, known[key]):
+            raise CheckpointError(
+                f"{source} says {key}={value!r}, where a {type(known[key]).__name__} belongs"
+            )
     values["all_gather"] = False
     sizes = sizes_of(tensors)
     fitting = {key: size for key, size in sizes.items() if key in known or key == "convolutions"}
     values, more = reconcile(values, fitting)
     return {**values, "_name": name}, notes + more
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a stored setting is of the kind of its default; numbers may be whole or not."""
+    if default is None:
+        return value is None or isinstance(value, str)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, int | float)
+    if isinstance(default, list):
+        return isinstance(value, list) and all(isinstance(x, int | float) for x in value)
+    return isinstance(value, type(default))
 
 
 def _account(

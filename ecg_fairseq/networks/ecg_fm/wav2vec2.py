@@ -2,7 +2,8 @@
 
 Source: fact sheet section 3.2. Similarities are computed as one product of all predictions with all
 candidates, from which those of the negatives are picked: the same numbers as with negatives laid
-out one by one, in a fraction of the memory.
+out one by one, in a fraction of the memory. A negative with the target's codes is the target: codes
+are compared, where fairseq compares projected floats, which rounding can tell apart.
 """
 
 from dataclasses import dataclass

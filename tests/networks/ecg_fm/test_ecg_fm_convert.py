@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,56 @@ def test_damage_is_explained(foreign_file: Write, tmp_path: Path) -> None:
         convert_checkpoint(broken, tmp_path / "out.pt")
     with pytest.raises(CheckpointError, match="not found"):
         convert_checkpoint(tmp_path / "absent.pt", tmp_path / "out.pt")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dropout": "much"}, {"layer_norm_first": 3}, {"latent_temp": 2.0},
+        {"conv_feature_layers": 4}, {"encoder_attention_heads": 0}, {"mask_length": 0},
+    ],
+)  # fmt: skip
+def test_settings_of_another_kind_are_named(
+    settings: dict[str, Any], foreign_file: Write, tmp_path: Path
+) -> None:
+    with pytest.raises(EcgError, match=next(iter(settings))):
+        convert_checkpoint(foreign_file(settings=settings), tmp_path / "out.pt")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damaged_bytes_never_end_in_a_traceback(
+    seed: int, foreign_file: Write, tmp_path: Path
+) -> None:
+    """Flips bytes of the file, or of its instructions under a checksum that is right again."""
+    source, out = foreign_file(), tmp_path / "out.pt"
+    rng = np.random.default_rng(seed)
+    with zipfile.ZipFile(source) as archive:
+        members = {name: bytearray(archive.read(name)) for name in archive.namelist()}
+    if seed % 2:
+        data = bytearray(source.read_bytes())
+        data[rng.integers(len(data))] ^= 0x55
+        source.write_bytes(data)
+    else:
+        instructions = members["foreign/data.pkl"]
+        for place in rng.integers(len(instructions), size=4):
+            instructions[place] = int(rng.integers(256))
+        with zipfile.ZipFile(source, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, bytes(content))
+    try:
+        convert_checkpoint(source, out)
+    except EcgError:
+        assert not out.exists()
+
+
+def test_one_flipped_bit_of_a_weight_is_seen(foreign_file: Write, tmp_path: Path) -> None:
+    source = foreign_file()
+    data = bytearray(source.read_bytes())
+    weight = torch.load(source)["model"]["encoder.layers.0.fc1.weight"].numpy().tobytes()
+    data[data.find(weight) + 100] ^= 1
+    source.write_bytes(data)
+    with pytest.raises(CheckpointError, match="checksum"):
+        convert_checkpoint(source, tmp_path / "out.pt")
 
 
 class Hostile:

@@ -22,7 +22,7 @@ VARIANTS = {
     "odd kernels with bias": {"conv_feature_layers": "[(16, 3, 2)] * 4", "conv_bias": True},
     "quantised input": {"quantize_input": True, "conv_feature_layers": "[(32, 2, 2)] * 4"},
     "negatives from everywhere": {"negatives_from_everywhere": True},
-    "three groups": {"latent_groups": 3, "final_dim": 9},
+    "three groups": {"latent_groups": 3, "final_dim": 12},
 }
 
 
@@ -79,7 +79,11 @@ def test_equals_fairseq(
         twin = fairseq_twin(network, negatives)
         theirs = twin(signals, padding_mask, mask_indices=mask)
         context = twin(signals, padding_mask, mask_indices=mask, features_only=True)["x"]
-    torch.testing.assert_close(ours.encoded.context, context, atol=2e-5, rtol=1e-4)
+    # Nothing looks at padded frames; what they hold differs, because ours are emptied once more.
+    found, wanted = ours.encoded.context, context
+    if ours.encoded.padding is not None:
+        found, wanted = found[~ours.encoded.padding], wanted[~ours.encoded.padding]
+    torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(ours.logits.permute(2, 0, 1), theirs["x"], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(ours.encoded.features_penalty, theirs["features_pen"])
     if ours.quantised is not None and not changes.get("negatives_from_everywhere"):
