@@ -347,3 +347,30 @@ def test_compiled_layers_give_the_same(build: Build, signals: Tensor) -> None:
         torch.testing.assert_close(
             plain(signals).context, compiled.eval()(signals).context, atol=1e-5, rtol=1e-5
         )
+
+
+def test_gradient_of_the_convolutions_is_scaled(build: Build, signals: Tensor) -> None:
+    gradients = []
+    for factor in (1.0, 0.25):
+        network = build(
+            "ecg_transformer", feature_grad_mult=factor, dropout=0.0, attention_dropout=0.0
+        )
+        encoded = network(signals)
+        (encoded.context.pow(2).sum() + encoded.features_penalty).backward()
+        gradients.append({name: weight.grad for name, weight in network.named_parameters()})
+    for name, gradient in gradients[0].items():
+        scale = 0.25 if name.startswith("feature_extractor") else 1.0
+        torch.testing.assert_close(gradients[1][name], gradient * scale)
+
+
+def test_training_samples_codes_and_evaluation_takes_the_likeliest() -> None:
+    torch.manual_seed(0)
+    quantiser = GumbelQuantiser(16, 5, 2, 8, (2.0, 0.5, 0.999))
+    frames = torch.randn(4, 50, 16)
+    sampled, likeliest = quantiser.train()(frames), quantiser.eval()(frames)
+    assert 0.2 < float((sampled.codes == likeliest.codes).float().mean()) < 0.99
+    book = quantiser.vars.view(2, 5, 4)
+    wanted = torch.cat([book[group][sampled.codes[..., group]] for group in (0, 1)], -1)
+    torch.testing.assert_close(sampled.frames, wanted)
+    sampled.frames.sum().backward()
+    assert float(quantiser.weight_proj.weight.grad.abs().sum()) > 0
