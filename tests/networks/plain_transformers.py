@@ -61,7 +61,8 @@ def main() -> None:
                     max_new_tokens=8,
                 )[0, len(rows) :]
             text = tokenizer.decode(answer, skip_special_tokens=True)
-            results.append({"rows": rows, "logits": logits.tolist(), "answer": text.strip()})
+            text = " ".join(text.split())
+            results.append({"rows": rows, "logits": logits.tolist(), "answer": text})
         (folder / "answers.json").write_text(json.dumps(results))
 
 
