@@ -1,8 +1,8 @@
 """The only place that knows quirks of fairseq, torch and hydra (fact sheet fairseq-modern.md)."""
 
 import contextlib
-import importlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -61,5 +61,9 @@ def register() -> None:
 
     fairseq does this itself when it is the first to import the user directory.
     """
-    importlib.import_module("ecg_fairseq.models.ecg_llm")
-    importlib.import_module("ecg_fairseq.tasks.ecg_qa")
+    from fairseq.models import import_models
+    from fairseq.tasks import import_tasks
+
+    package = Path(__file__).resolve().parent
+    import_tasks(str(package / "tasks"), "ecg_fairseq.tasks")
+    import_models(str(package / "models"), "ecg_fairseq.models")

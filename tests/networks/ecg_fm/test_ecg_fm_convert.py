@@ -322,3 +322,16 @@ def test_console(foreign_file: Write, tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_every_network_can_be_converted() -> None:
     assert set(MODEL_NAMES.values()) == set(NETWORKS)
+
+
+def test_checkpoint_of_ours_must_be_whole(foreign_file: Write, tmp_path: Path) -> None:
+    out = tmp_path / "out.pt"
+    convert_checkpoint(foreign_file(), out)
+    state = torch.load(out)
+    for name, tensor in (("final_proj.bias", None), ("surplus", torch.zeros(1))):
+        changed = {key: value for key, value in state["model"].items() if key != name}
+        if tensor is not None:
+            changed[name] = tensor
+        torch.save({**state, "model": changed}, out)
+        with pytest.raises(CheckpointError, match=name):
+            load_network(out)

@@ -243,3 +243,28 @@ def test_areas_take_all_processes_together(monkeypatch: pytest.MonkeyPatch) -> N
     collector = ScoreCollector()
     collector.add(torch.tensor([0, 1]), scores[:2], labels[:2])
     assert collector.result().auroc_macro == 0.75
+
+
+def test_next_pass_forgets_the_last_one() -> None:
+    from ecg_fairseq.criterions.score_collector import ScoreCollector
+
+    collector = ScoreCollector()
+    scores, labels = torch.tensor([[0.1], [0.9]]), torch.tensor([[0], [1]])
+    collector.add(torch.tensor([0, 1]), scores, labels)
+    assert collector.result().auroc_macro == collector.result().auroc_macro == 1.0
+    collector.add(torch.tensor([7, 8]), scores, 1 - labels)
+    assert collector.result().auroc_macro == 0.0
+
+
+def test_undecided_model_is_not_right(build: Callable[..., Any], signals: torch.Tensor) -> None:
+    model = fairseq_model("ecg_wav2vec2", build)
+    torch.nn.init.zeros_(model.final_proj.weight)
+    torch.nn.init.zeros_(model.final_proj.bias)
+    model.config.num_negatives = 1
+    criterion = fairseq_criterion("wav2vec2", infonce=True)
+    sample = {"net_input": {"source": signals}}
+    logits = model(signals).logits
+    assert bool((logits[..., 0] == 0).all())
+    log = criterion(model, sample)[2]
+    # Only a negative that is the target, and therefore out of the race, leaves a winner.
+    assert int(log["correct"]) < int(log["count"]) / 2

@@ -108,3 +108,10 @@ def test_negatives_are_never_the_own_frame() -> None:
 def test_one_masked_frame_has_no_negative() -> None:
     with pytest.raises(EcgError, match="no other one"):
         draw_negatives(torch.zeros(2, 1, dtype=torch.long), 1, 3)
+
+
+def test_half_a_span_is_drawn_half_of_the_time() -> None:
+    rule = SpanRule(prob=0.105, length=1)
+    counts = [int(draw_spans(1, 100, rule, generator=seeded(seed)).sum()) for seed in range(200)]
+    assert set(counts) == {10, 11}
+    assert 70 < counts.count(11) < 130
