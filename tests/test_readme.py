@@ -208,7 +208,7 @@ def test_commands_run_as_printed(document: str, reader: Reader) -> None:
 def test_exported_model_answers_as_predict_does(reader: Reader) -> None:
     reader.follow("README.md")
     (program,) = (step.text for step in steps_of("README.md") if step.language == "python")
-    asked = re.search(r'text\("(.+?)"', program)
+    asked = re.search(r'text\(\s*"(.+?)"', program)
     assert asked is not None
     (answer,) = (
         output
