@@ -36,20 +36,41 @@ class DecodingOptions:
     seed: int = 0
 
 
+# Scores of this many steps x rows x vocabulary are kept before they are reduced: few enough to be in
+# the cache still, enough to save a tiny model the small kernels of every step.
+_SCORES_KEPT = 1 << 16
+
+
 @dataclass
 class _AnswerLogits:
     """Logits processor: only text can be generated; the likeliest token's log probability is kept.
 
-    Keeping one number a step instead of all scores saves B x A x V values of memory.
+    The scores of a few steps are reduced together: one by one, the small kernels would cost a tiny
+    model some of its speed; all at the end, a large vocabulary's would fill the memory.
     """
 
     num_text_rows: int
-    best_log_probabilities: list[Tensor] = field(default_factory=list)
+    pending: list[Tensor] = field(default_factory=list)
+    reduced: list[Tensor] = field(default_factory=list)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         scores[:, self.num_text_rows :] = float("-inf")
-        self.best_log_probabilities.append(scores.amax(-1) - scores.logsumexp(-1))
+        text = scores[:, : self.num_text_rows]
+        self.pending.append(text)
+        if len(self.pending) * text.numel() >= _SCORES_KEPT:
+            self._reduce()
         return scores
+
+    def _reduce(self) -> None:
+        if self.pending:
+            scores = torch.stack(self.pending, dim=1)
+            self.reduced.append(scores.amax(-1) - scores.logsumexp(-1))
+            self.pending.clear()
+
+    def best_log_probabilities(self) -> Tensor:
+        """Return the log probability of the likeliest token of every step so far (B, A)."""
+        self._reduce()
+        return torch.cat(self.reduced, dim=1)
 
 
 @torch.no_grad()
@@ -100,7 +121,7 @@ def generate_answers(
         logits_processor=LogitsProcessorList([logits]),
     )
     answers = sequences[:, input_ids.shape[1] :]
-    scores = torch.stack(logits.best_log_probabilities, dim=1)
+    scores = logits.best_log_probabilities()
     lengths = answer_lengths(answers, vocabulary.eos_id)
     return [
         (answer[:length], score[:length])
