@@ -36,8 +36,8 @@ class DecodingOptions:
     seed: int = 0
 
 
-# Scores of this many steps x rows x vocabulary are kept before they are reduced: few enough to be in
-# the cache still, enough to save a tiny model the small kernels of every step.
+# Scores of this many steps x rows x vocabulary are kept before they are reduced: few enough to
+# be in the cache still, enough to save a tiny model the small kernels of every step.
 _SCORES_KEPT = 1 << 16
 
 
