@@ -1,6 +1,7 @@
 """Finetuned networks: a classifier, and identification with ArcFace (fact sheet section 3.4)."""
 
 import contextlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ class FinetunedOutput:
     encoded: EncodedEcg
 
 
-class FinetunedEcgTransformer(nn.Module):
+class FinetunedEcgTransformer(nn.Module, ABC):
     """The encoder, dropout and pooling, under a head.
 
     Args:
@@ -67,9 +68,9 @@ class FinetunedEcgTransformer(nn.Module):
         pooled = pool(self.final_dropout(encoded.context), encoded.padding)
         return FinetunedOutput(self.score(pooled), pooled, encoded)
 
+    @abstractmethod
     def score(self, pooled: Tensor) -> Tensor:
         """Return logits (B, K) of embeddings (B, D)."""
-        raise NotImplementedError
 
     def set_num_updates(self, num_updates: int) -> None:
         """Tell the network how far training is."""
