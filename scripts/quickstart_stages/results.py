@@ -14,6 +14,7 @@ from ecg_fairseq.records.record import EcgRecord
 from quickstart_stages.plan import Plan
 from quickstart_stages.runner import StageRunner
 
+_FEW_PATIENTS = 1000
 _PACKAGES = ("ecg-fairseq", "fairseq-fixed", "torch", "transformers", "numpy", "scipy", "wfdb")
 
 
@@ -40,7 +41,7 @@ def write_results(plan: Plan, runner: StageRunner) -> None:
         read_predictions(plan.out / "predictions.jsonl"), load_record, seed=plan.seed
     )
     curves = read_curves(plan.out / "logs/train.log")
-    write_report(plan.out / "report.html", results, examples, curves, _notes(plan))
+    write_report(plan.out / "report.html", results, examples, curves, _notes(plan, manifest))
 
 
 def _versions() -> dict[str, str]:
@@ -58,7 +59,7 @@ def _command(plan: Plan) -> str:
     return " ".join(words)
 
 
-def _notes(plan: Plan) -> list[str]:
+def _notes(plan: Plan, manifest: Manifest) -> list[str]:
     """Return what a reader must know before the figures."""
     notes = []
     if plan.is_smoke:
@@ -68,4 +69,10 @@ def _notes(plan: Plan) -> list[str]:
         )
     if plan.ptb_xl is None:
         notes.append("Simulated ECGs: these figures say nothing about real patients.")
+    patients = manifest.meta["split"]["patients"]["train"]
+    if not plan.is_smoke and patients < _FEW_PATIENTS:
+        notes.append(
+            f"Trained on {patients} patients only: expect poor figures; a model of this kind needs "
+            "thousands."
+        )
     return notes
