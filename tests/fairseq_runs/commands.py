@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 BIN = Path(sys.executable).parent
 SMALL = [
@@ -34,35 +35,28 @@ def train_command(manifest: Path, *overrides: str, config: str = "ecg_byte_qa_ti
     ]
 
 
-def run(command: list[str], folder: Path, **options) -> str:
-    """Run a command to its end; return its output or fail with its last lines."""
+def _pipe_options(folder: Path) -> dict[str, Any]:
+    """Make the folder; return how a command runs there, its output in one text stream."""
     folder.mkdir(parents=True, exist_ok=True)
-    result = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        **options,
-    )
+    return {
+        "cwd": folder,
+        "env": environment(),
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+
+
+def run(command: list[str], folder: Path) -> str:
+    """Run a command to its end; return its output or fail with its last lines."""
+    result = subprocess.run(command, timeout=600, **_pipe_options(folder))
     assert result.returncode == 0, f"{command}\n{result.stdout[-4000:]}"
     return result.stdout
 
 
 def run_and_kill(command: list[str], folder: Path, update: int) -> None:
     """Run a training command and kill it hard once it has logged ``update``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = subprocess.Popen(command, start_new_session=True, **_pipe_options(folder))
     assert process.stdout is not None
     for line in process.stdout:
         if f'"num_updates": "{update}"' in line:
