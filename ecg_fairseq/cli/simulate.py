@@ -1,4 +1,4 @@
-"""``ecg-fairseq simulate``: a cohort of simulated patients in PTB-XL's and ECG-QA's layout."""
+"""``ecg-fairseq simulate``: a cohort of simulated patients in a published dataset's layout."""
 
 import argparse
 import json
@@ -21,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
     )
     parser.add_argument(
+        "--layout",
+        default="ptb_xl",
+        help="dataset whose files to write (default ptb_xl, with ECG-QA's questions); "
+        "an unknown name lists them all",
+    )
+    parser.add_argument(
         "--question-types",
         default="all",
         help="comma-separated ECG-QA types, `single` (the three single-* types) or `all` (default)",
@@ -30,13 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the cohort; the last line on stdout is JSON."""
     from ecg_fairseq.records.question_builder import QUESTION_TYPES, SINGLE_TYPES
-    from ecg_fairseq.records.simulated_cohort import CohortSettings, write_cohort
+    from ecg_fairseq.records.raw_layouts import layout_writer
+    from ecg_fairseq.records.simulated_cohort import CohortSettings
 
     start = time.monotonic()
     named = {"all": QUESTION_TYPES, "single": SINGLE_TYPES}
     types = named.get(arguments.question_types) or tuple(arguments.question_types.split(","))
     settings = CohortSettings(arguments.patients, arguments.seed, arguments.fs, types)
-    result = write_cohort(arguments.out, settings, arguments.workers)
+    write_layout = layout_writer(arguments.layout)
+    result = write_layout(arguments.out, settings, arguments.workers)
     result["seconds"] = round(time.monotonic() - start, 2)
     print(json.dumps(result))
     return 0

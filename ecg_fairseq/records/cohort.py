@@ -10,6 +10,7 @@ import numpy as np
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.hdf5_reader import is_hdf5, read_code15
+from ecg_fairseq.records.label_set import LabelSet
 from ecg_fairseq.records.manifest import RecordRow
 from ecg_fairseq.records.question import Question
 from ecg_fairseq.records.read import open_array, read_record
@@ -67,6 +68,7 @@ class Cohort:
     Attributes:
         straddle: what happens to a record whose patient or twin is on an earlier side: ``move`` it
             there, or ``drop`` it (then the side keeps only what was published for it).
+        label_set: columns of ``labels/y.npy``, or None for a dataset without such labels.
         left_out: (record id, patient id, reason) of records excluded before reading.
     """
 
@@ -76,6 +78,7 @@ class Cohort:
     straddle: str = "move"
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
     make_questions: QuestionMaker = no_questions
+    label_set: LabelSet | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
