@@ -36,7 +36,8 @@ FORBIDDEN_LIBRARIES = {
     **{room: {"fairseq", "fairseq_cli"} for room in FAIRSEQ_FREE_ROOMS},
     "records": {"fairseq", "fairseq_cli", "torch"},
 }
-SIGNAL_LIBRARIES = {"numpy", "scipy", "pywt"}
+# ecg_bpe holds the compiled inner loops; without it signal/ runs on numpy and scipy alone.
+SIGNAL_LIBRARIES = {"numpy", "scipy", "pywt", "ecg_bpe"}
 
 
 def python_files(*folders: Path) -> list[Path]:

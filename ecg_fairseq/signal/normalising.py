@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_fairseq.errors import RecipeError
+from ecg_fairseq.signal.compiled import compiled_core
 
 _FLAT = 1e-9  # a range or deviation below this share of the level is rounding, not signal
 NORMALISE_MODES = ("instance_minmax", "instance_zscore", "lead_minmax", "lead_zscore")
@@ -39,7 +40,9 @@ def flat_leads(signal: np.ndarray) -> np.ndarray:
     return high - low <= _FLAT * np.maximum(np.abs(low), np.abs(high))
 
 
-def standardise(signal: np.ndarray, known_flat: np.ndarray | None = None) -> Standardised:
+def standardise(
+    signal: np.ndarray, known_flat: np.ndarray | None = None, overwrite: bool = False
+) -> Standardised:
     """Subtract each lead's mean and divide by its population standard deviation.
 
     The deviation is taken of the centred values, as fairseq-signals does (fact sheet ecg-fm 1.1);
@@ -49,25 +52,48 @@ def standardise(signal: np.ndarray, known_flat: np.ndarray | None = None) -> Sta
         signal: (..., T), finite.
         known_flat: bool, broadcast against (..., 1): leads that were flat before filtering, which
             leaves them as tiny noise.
+        overwrite: the result may take the place of a float64 ``signal`` that nobody needs again.
+    """
+    leads = signal.reshape(-1, signal.shape[-1])
+    is_flat = np.zeros(len(leads), dtype=bool)
+    if known_flat is not None:
+        is_flat |= np.broadcast_to(known_flat, (*signal.shape[:-1], 1)).reshape(-1)
+    core = compiled_core()
+    if core is None:
+        values, mean, deviation = standardise_leads(leads, is_flat, _FLAT)
+    else:
+        as_float64 = np.asarray if overwrite else np.array
+        values = as_float64(leads, dtype=np.float64, order="C")
+        mean, deviation = core.standardise_leads(values, is_flat, _FLAT)
+    leading = (*signal.shape[:-1], 1)
+    return Standardised(
+        values.reshape(signal.shape), mean.reshape(leading), deviation.reshape(leading)
+    )
+
+
+def standardise_leads(
+    leads: np.ndarray, is_flat: np.ndarray, flat_share: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return z-scores (L, T), means (L,) and deviations (L,) in plain numpy.
+
+    Args:
+        leads: (L, T), finite.
+        is_flat: bool (L,), leads known to be flat.
+        flat_share: a lead is flat, too, whose deviation is at most this share of its mean.
     """
     # Time-major, and in place: allocating is the larger part of the cost.
-    values = np.array(signal.reshape(-1, signal.shape[-1]).T, dtype=np.float64, order="C")
+    values = np.array(leads.T, dtype=np.float64, order="C")
     mean = _mean(values)
     values -= mean
     around = values - _mean(values)
     around *= around
     deviation = np.sqrt(_mean(around))
-    is_flat = deviation <= _FLAT * np.abs(mean)
-    if known_flat is not None:
-        is_flat |= np.broadcast_to(known_flat, (*signal.shape[:-1], 1)).reshape(-1)
+    is_flat = is_flat | (deviation <= flat_share * np.abs(mean))
     deviation[is_flat] = 0.0
     values /= np.where(is_flat, 1.0, deviation)
     # The mean of equal numbers is rounded, so that their difference from it is not always 0.
     values[:, is_flat] = 0.0
-    leading = (*signal.shape[:-1], 1)
-    return Standardised(
-        values.T.reshape(signal.shape), mean.reshape(leading), deviation.reshape(leading)
-    )
+    return np.ascontiguousarray(values.T), mean, deviation
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

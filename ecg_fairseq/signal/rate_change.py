@@ -12,9 +12,11 @@ import numpy as np
 from scipy import signal as scipy_signal
 
 from ecg_fairseq.errors import RecipeError, RecordError
+from ecg_fairseq.signal.compiled import compiled_core
 from ecg_fairseq.signal.resampling import resample_cubic
 
 _LARGEST_DENOMINATOR = 1000
+_COMPILED_DTYPES = (np.float32, np.float64)
 
 
 def change_rate(signal: np.ndarray, fs_hz: float, target_fs_hz: float, method: str) -> np.ndarray:
@@ -83,6 +85,9 @@ def resample_linear(signal: np.ndarray, num_output: int) -> np.ndarray:
         float64 (..., M).
     """
     left, way, steps = _linear_grid(signal.shape[-1], num_output)
+    core = compiled_core()
+    if core is not None and signal.ndim == 2 and signal.dtype in _COMPILED_DTYPES:
+        return core.interpolate_leads(np.ascontiguousarray(signal), left, way, steps)
     slopes = np.diff(signal, axis=-1) / steps
     result = slopes.take(left, axis=-1)
     result *= way

@@ -5,14 +5,19 @@
 use std::time::{Duration, Instant};
 
 use numpy::ndarray::Array2;
-use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::encode;
+use crate::filter::{self, Filter};
 use crate::merges::{BpeError, Merges, MAX_MERGES, NUM_BASE_IDS};
 use crate::quantise::Quantiser;
+use crate::standardise;
 use crate::text::Cell;
 use crate::train::{self, Options, Stop};
 
@@ -260,11 +265,108 @@ fn merges_array<'py>(py: Python<'py>, pairs: &[(u32, u32)]) -> Bound<'py, PyArra
     PyArray2::from_owned_array(py, array)
 }
 
-/// Compiled core of the ECG-BPE tokenizer.
+/// Filter every lead of a C-contiguous float64 (L, T) forwards and backwards; None where the filter
+/// has no kernel (then scipy does it) or the leads are not longer than the padding.
+#[pyfunction]
+fn zero_phase<'py>(
+    py: Python<'py>,
+    signal: PyReadonlyArray2<'py, f64>,
+    numerator: PyReadonlyArray1<'py, f64>,
+    denominator: PyReadonlyArray1<'py, f64>,
+    initial_state: PyReadonlyArray1<'py, f64>,
+    padding: usize,
+) -> PyResult<Option<Bound<'py, PyArray2<f64>>>> {
+    let shape = (signal.shape()[0], signal.shape()[1]);
+    let filter = Filter {
+        numerator: numerator.as_slice()?,
+        denominator: denominator.as_slice()?,
+        initial_state: initial_state.as_slice()?,
+    };
+    let values = signal.as_slice()?;
+    let Some(filtered) = py.detach(|| filter::zero_phase(values, shape.1, filter, padding)) else {
+        return Ok(None);
+    };
+    array_of(py, shape.0, shape.1, filtered).map(Some)
+}
+
+type TwoVectors<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+
+/// Standardise C-contiguous float64 leads (L, T) in place; return (mean, deviation).
+#[pyfunction]
+fn standardise_leads<'py>(
+    py: Python<'py>,
+    mut leads: PyReadwriteArray2<'py, f64>,
+    is_flat: PyReadonlyArray1<'py, bool>,
+    flat_share: f64,
+) -> PyResult<TwoVectors<'py>> {
+    let (num_leads, num_samples) = (leads.shape()[0], leads.shape()[1]);
+    let flags = is_flat.as_slice()?;
+    if flags.len() != num_leads || num_samples == 0 {
+        return Err(PyValueError::new_err(
+            "one flag a lead, and samples, are needed",
+        ));
+    }
+    let values = leads.as_slice_mut()?;
+    let (mean, deviation) =
+        py.detach(|| standardise::standardise(values, num_samples, flags, flat_share));
+    Ok((
+        PyArray1::from_vec(py, mean),
+        PyArray1::from_vec(py, deviation),
+    ))
+}
+
+/// Linear interpolation of C-contiguous float32 or float64 leads (L, T) to float64 (L, M).
+#[pyfunction]
+fn interpolate_leads<'py>(
+    py: Python<'py>,
+    signal: &Bound<'py, PyAny>,
+    left: PyReadonlyArray1<'py, i64>,
+    way: PyReadonlyArray1<'py, f64>,
+    steps: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let grid = (left.as_slice()?, way.as_slice()?, steps.as_slice()?);
+    let (num_leads, result) = if let Ok(leads) = signal.extract::<PyReadonlyArray2<'py, f32>>() {
+        interpolated(py, &leads, grid)?
+    } else {
+        interpolated(py, &signal.extract::<PyReadonlyArray2<'py, f64>>()?, grid)?
+    };
+    array_of(py, num_leads, grid.0.len(), result)
+}
+
+fn interpolated<'py, T>(
+    py: Python<'py>,
+    leads: &PyReadonlyArray2<'py, T>,
+    (left, way, steps): (&[i64], &[f64], &[f64]),
+) -> PyResult<(usize, Vec<f64>)>
+where
+    T: numpy::Element + Copy + Into<f64> + std::ops::Sub<Output = T> + Sync,
+{
+    let values = leads.as_slice()?;
+    let num_samples = leads.shape()[1];
+    py.detach(|| standardise::interpolate(values, num_samples, left, way, steps))
+        .map(|result| (leads.shape()[0], result))
+        .ok_or_else(|| PyValueError::new_err("the grid does not fit the samples"))
+}
+
+fn array_of(
+    py: Python<'_>,
+    rows: usize,
+    columns: usize,
+    values: Vec<f64>,
+) -> PyResult<Bound<'_, PyArray2<f64>>> {
+    let array = Array2::from_shape_vec((rows, columns), values)
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(PyArray2::from_owned_array(py, array))
+}
+
+/// Compiled core of the ECG-BPE tokenizer, and of the filters of recordings.
 #[pymodule]
 fn ecg_bpe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(train_by_recount, module)?)?;
+    module.add_function(wrap_pyfunction!(zero_phase, module)?)?;
+    module.add_function(wrap_pyfunction!(standardise_leads, module)?)?;
+    module.add_function(wrap_pyfunction!(interpolate_leads, module)?)?;
     module.add_class::<Encoder>()?;
     module.add_class::<Trainer>()
 }

@@ -1,8 +1,10 @@
-"""Apply recipes to a 12-lead recording of 10 s: ours against the published formulation.
+"""Apply recipes to a 12-lead recording of 10 s: ours against the published formulations.
 
-The peer follows ECG-Byte's published steps (fact sheet ecg-byte 1.2) the way they are commonly
-written: ``filtfilt`` with freshly designed filters, wavelets and cubic interpolation lead by lead.
-Its result must equal ours to 1e-5 mV. ``+letters`` adds the quantiser, value by value as published.
+The peers follow the published steps the way they are commonly written. ECG-Byte (fact sheet
+ecg-byte 1.2): ``filtfilt`` with freshly designed filters, wavelets and cubic interpolation lead by
+lead; equal to ours to 1e-5 mV; ``+letters`` adds the quantiser, value by value as published.
+ECG-FM (fact sheet ecg-fm 1.1): ``interp1d`` where the rate is not 500 Hz, then numpy's z-score;
+equal to ours to 1e-5 sd. Its times at 400 Hz (CODE-15) and 500 Hz are told apart.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
 from ecg_fairseq.tokenizer.quantiser import Quantiser
 
 FS_HZ = 500.0
+CODE_15_HZ = 400.0
 TOLERANCE_MV = 1e-5
 
 
@@ -35,11 +38,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     recordings = [_recording(seed) for seed in range(arguments.records)]
     recipe = get_recipe("ecg_byte")
     error = max(
-        float(np.abs(recipe.apply(one, CANONICAL_LEADS, FS_HZ) - published_form(one)).max())
-        for one in recordings
+        _difference("ecg_byte", FS_HZ, published_form, recordings),
+        _difference("ecg_fm", FS_HZ, lambda one: published_scores(one, FS_HZ), recordings),
+        _difference(
+            "ecg_fm", CODE_15_HZ, lambda one: published_scores(one, CODE_15_HZ), recordings
+        ),
     )
     if error > TOLERANCE_MV:
-        raise ValueError(f"ecg_byte differs from its published form by {error:g} mV")
+        raise ValueError(f"a recipe differs from its published form by {error:g} mV or sd")
     letters = Quantiser(low=-1.05, high=1.55).symbols
     candidates: dict[str, Callable[[], Any]] = {
         "published": lambda: consume(published_form(one) for one in recordings),
@@ -50,6 +56,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             letters(recipe.apply(one, CANONICAL_LEADS, FS_HZ)) for one in recordings
         ),
     }
+    for rate in (FS_HZ, CODE_15_HZ):
+        candidates[f"published ecg_fm {rate:g} Hz"] = lambda rate=rate: consume(
+            published_scores(one, rate) for one in recordings
+        )
+    candidates["ecg_fm 400 Hz"] = lambda: consume(
+        get_recipe("ecg_fm").apply(one, CANONICAL_LEADS, CODE_15_HZ) for one in recordings
+    )
     for name in RECIPE_NAMES:
         candidates[name] = lambda name=name: consume(
             get_recipe(name).apply(one, CANONICAL_LEADS, FS_HZ) for one in recordings
@@ -58,12 +71,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "stage": "recipe",
         "records": arguments.records,
-        "max_abs_err_mv": error,
+        "max_abs_err": error,
         "ms_per_record": {
             name: timings.median_wall(name) / len(recordings) * 1e3 for name in candidates
         },
         "times_as_fast": timings.ratio("ecg_byte", "published"),
         "times_as_fast_with_letters": timings.ratio("ecg_byte+letters", "published+letters"),
+        "ecg_fm_times_as_fast": {
+            "500 Hz": timings.ratio("ecg_fm", "published ecg_fm 500 Hz"),
+            "400 Hz": timings.ratio("ecg_fm 400 Hz", "published ecg_fm 400 Hz"),
+        },
         **timings.to_dict("published"),
         "versions": versions(("numpy", "scipy", "PyWavelets")),
     }
@@ -88,6 +105,25 @@ def published_form(signal: np.ndarray) -> np.ndarray:
     return resampled.reshape(len(leads), -1, 500).transpose(1, 0, 2)
 
 
+def published_scores(signal: np.ndarray, fs_hz: float) -> np.ndarray:
+    """Return (windows, 12, 2500) z-scores as ECG-FM's code computes them from (12, T)."""
+    num_samples = signal.shape[1]
+    if fs_hz != FS_HZ:
+        num_wanted = int(num_samples * (FS_HZ / fs_hz))
+        grid = np.linspace(0, num_wanted - 1, num_samples)
+        signal = interp1d(grid, signal)(np.arange(num_wanted))
+    signal = signal.astype(np.float64)
+    is_flat = (signal == signal[:, :1]).all(axis=1)
+    centred = signal - signal.mean(axis=1, keepdims=True)
+    deviation = centred.std(axis=1, keepdims=True)
+    deviation[is_flat] = 1.0
+    scores = centred / deviation
+    scores[is_flat] = 0.0
+    count = scores.shape[1] // 2500
+    windows = [scores[:, 2500 * k : 2500 * (k + 1)] for k in range(count)]
+    return np.stack(windows).astype(np.float32)
+
+
 def published_letters(windows: np.ndarray) -> list[str]:
     """Return the letters of every window, one value at a time as the published code does."""
     scaled = np.clip((windows + 1.05) / (2.6 + 1e-6), 0, 1)
@@ -99,6 +135,16 @@ def published_letters(windows: np.ndarray) -> list[str]:
 def consume(results: Iterable[Any]) -> None:
     """Run through results without keeping them."""
     collections.deque(results, maxlen=0)
+
+
+def _difference(
+    name: str, fs_hz: float, published: Callable[[np.ndarray], np.ndarray], recordings: list
+) -> float:
+    recipe = get_recipe(name)
+    return max(
+        float(np.abs(recipe.apply(one, CANONICAL_LEADS, fs_hz) - published(one)).max())
+        for one in recordings
+    )
 
 
 def _denoised(lead: np.ndarray) -> np.ndarray:

@@ -31,8 +31,10 @@ class EcgFmRecipe(WindowRecipe):
 
     def apply(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> np.ndarray:
         """Return float32 (windows, leads, window_samples) in sd; see the base class."""
-        resampled = self._resampled(self._chosen(signal, leads, fs_hz), fs_hz)
-        return self._windows(standardise(resampled).values)
+        chosen = self._chosen(signal, leads, fs_hz)
+        resampled = self._resampled(chosen, fs_hz)
+        is_new = resampled is not chosen
+        return self._windows(standardise(resampled, overwrite=is_new).values)
 
     def steps(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> list[Step]:
         """Return every stage with its explanation; see the base class."""
