@@ -3,6 +3,7 @@
 Ours is the model behind ``ecg_llm`` with its criterion, which computes logits only where an answer
 stands; plain is the same weights in the same transformers class with ``labels=``. The losses must
 agree. A profile says what share of our update is spent outside matrix products and attention.
+``--system ecg-fm`` times a pretraining update of ECG-FM instead: see encoder_step.py.
 """
 
 import argparse
@@ -10,14 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import encoder_step
 from benchmarks.timing import interleave, versions
 
 # Kernels that do the multiplications; what torch names differently on other devices is close kin.
-_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "flash_attention")
+_PRODUCTS = ("mm", "convolution", "flash_attention")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the stage's arguments."""
+    parser.add_argument(
+        "--system", choices=("ecg-byte", "ecg-fm"), default="ecg-byte", help="whose update"
+    )
+    encoder_step.add_arguments(parser)
     parser.add_argument("--llm", default="tiny", help="preset with random weights")
     parser.add_argument("--batch", type=int, default=8, help="sequences")
     parser.add_argument("--length", type=int, default=256, help="tokens of a sequence")
@@ -30,6 +36,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time both and check that they compute the same loss."""
     import torch
 
+    if arguments.system == "ecg-fm":
+        return encoder_step.run(arguments)
     ours, plain, tokens = _make_updates(arguments)
     first = {"ours": ours(), "plain": plain()}
     difference = abs(first["ours"] - first["plain"]) / first["plain"]
