@@ -1,10 +1,13 @@
-"""Your own recordings -> manifest: one .npy array (N, L, T) or a folder of WFDB records, and CSVs.
+"""Your own recordings -> manifest: one .npy array (N, L, T) or a folder of records, and CSVs.
 
     python manifests/own_data.py ecgs.npy --fs 500 --labels labels.csv --questions qa.csv \\
         --out DIR --recipe ecg_byte
 
 Records of one patient must share a patient_id in the labels table; otherwise each record counts as
-its own patient, and the manifest says so.
+its own patient, and the manifest says so. In a folder every recording of a known format is taken:
+WFDB (the PhysioNet challenge's .mat too), fairseq-signals .mat, CODE-15% .hdf5, MUSE and CardioSoft
+XML, DICOM, and .npy or .csv arrays with a .json sidecar. Columns of 0 and 1 in the labels table
+become labels/y.npy.
 """
 
 import argparse
@@ -18,7 +21,7 @@ from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_sc
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line of this script."""
-    parser = manifest_parser(__doc__, "a .npy array (N, L, T), or a folder of WFDB records")
+    parser = manifest_parser(__doc__, "a .npy array (N, L, T), or a folder of records")
     parser.add_argument("--leads", help="leads of the array, comma-separated (default: the twelve)")
     parser.add_argument("--fs", type=float, help="sampling rate of the array in Hz")
     parser.add_argument("--unit", default="mV", help="unit of the array: mV, uV or V (default mV)")

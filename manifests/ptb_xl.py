@@ -10,6 +10,7 @@ from ecg_fairseq.records.cohort import Cohort, no_questions
 from ecg_fairseq.records.label_question_maker import label_question_maker
 from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
 from ecg_fairseq.records.ptb_xl import RATES, SPLIT_RULES, ptb_xl_cohort
+from ecg_fairseq.records.ptb_xl_labels import add_label_set_option, ptb_xl_label_set
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="none",
         help="build template questions from the labels",
     )
+    add_label_set_option(parser, default="superclass")
     return parser
 
 
@@ -36,6 +38,7 @@ def make_cohort(arguments: argparse.Namespace) -> Cohort:
         arguments.fraction,
         arguments.seed,
         label_question_maker() if wants_questions else no_questions,
+        ptb_xl_label_set(arguments.raw_dir, arguments.label_set),
     )
 
 

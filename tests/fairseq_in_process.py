@@ -100,3 +100,28 @@ def lines_of(text: str, kind: str) -> dict[int, list[list[str]]]:
         if head.startswith(f"{kind}-") and head[2:].isdigit():
             found.setdefault(int(head[2:]), []).append(cells)
     return found
+
+
+def validate(task: str, manifest_dir: Path, checkpoint: Path, *options: str) -> dict[str, str]:
+    """Run ``fairseq-validate`` on the test split; return what it logs, names to texts."""
+    from fairseq import metrics
+    from fairseq.logging import progress_bar
+    from fairseq_cli.validate import cli_main
+
+    compat.register()
+    metrics.reset()
+    logged: list[dict[str, str]] = []
+    before, print_line = sys.argv, progress_bar.SimpleProgressBar.print
+
+    def keep(self: Any, stats: Any, tag: Any = None, step: Any = None) -> None:
+        logged.append(dict(self._format_stats(stats)))
+
+    sys.argv = ["fairseq-validate", str(manifest_dir), "--user-dir", str(PACKAGE)]
+    sys.argv += ["--task", task, "--path", str(checkpoint), "--valid-subset", "test"]
+    sys.argv += ["--batch-size", "4", "--no-progress-bar", "--log-format", "simple", *options]
+    progress_bar.SimpleProgressBar.print = keep
+    try:
+        cli_main()
+    finally:
+        sys.argv, progress_bar.SimpleProgressBar.print = before, print_line
+    return logged[-1]

@@ -77,6 +77,32 @@ def write_muse(path: Path, steps: np.ndarray, **options: str) -> None:
     path.write_text(muse_text(steps, **options), encoding="latin-1")
 
 
+def cardiosoft_block(name: str, steps: np.ndarray, leads: tuple[str, ...], resolution: str = "5"):
+    """Return one block of leads with its numbers broken over lines."""
+    broken = ",\n\t"
+    rows = "".join(
+        f'<WaveformData lead="{lead}">\n\t{broken.join(map(str, row))}\n</WaveformData>\n'
+        for lead, row in zip(leads, steps.tolist(), strict=True)
+    )
+    return (
+        f"<{name}><NumberOfLeads>{len(leads)}</NumberOfLeads>"
+        f'<SampleRate units="Hz">500</SampleRate>'
+        f"<ChannelSampleCountTotal>{steps.shape[1]}</ChannelSampleCountTotal>"
+        f'<Resolution units="uVperLsb">{resolution}</Resolution>\n{rows}</{name}>\n'
+    )
+
+
+def cardiosoft_text(steps: np.ndarray, leads: tuple[str, ...] = TWELVE) -> str:
+    """Return a CardioSoft file: a median of 60 samples and the recording, a bare ``&``."""
+    return (
+        '<?xml version="1.0" encoding="ISO-8859-1"?>\n<CardiologyXML>'
+        "<PatientInfo><PID>P 9</PID></PatientInfo><Site>Gr\xf6\xdfe & Lage</Site>\n"
+        "<RestingECGMeasurements><SampleRate>1</SampleRate>"
+        f"{cardiosoft_block('MedianSamples', steps[:, :60], leads)}</RestingECGMeasurements>\n"
+        f"{cardiosoft_block('StripData', steps, leads)}</CardiologyXML>\n"
+    )
+
+
 def write_csv(path: Path, signal: np.ndarray, leads: tuple[str, ...], fs_hz: float | None) -> None:
     """Write a CSV of lead names and values; with a rate, a column of times comes first."""
     columns = signal.T

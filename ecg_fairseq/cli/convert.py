@@ -1,7 +1,8 @@
-"""``ecg-fairseq convert``: checkpoints of other projects to ours, and back."""
+"""``ecg-fairseq convert``: checkpoints and settings of other projects to ours, and back."""
 
 import argparse
 import json
+from pathlib import Path
 
 PROJECTS = ("fairseq-signals",)
 KEY_STYLES = ("weight_g", "parametrizations")
@@ -12,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     direction = parser.add_mutually_exclusive_group(required=True)
     direction.add_argument("--from", dest="origin", choices=PROJECTS, help="project to read from")
     direction.add_argument("--to", dest="target", choices=PROJECTS, help="project to write for")
-    parser.add_argument("input", metavar="IN", help="checkpoint file")
-    parser.add_argument("--out", required=True, help="new checkpoint file")
+    parser.add_argument("input", metavar="IN", help="checkpoint, or settings (.yaml)")
+    parser.add_argument("--out", required=True, help="new file")
     parser.add_argument(
         "--allow-partial",
         action="store_true",
@@ -30,9 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert, and print what happened to every key."""
+    from ecg_fairseq.cli.convert_settings import SUFFIXES, convert_settings
     from ecg_fairseq.networks.ecg_fm.convert import convert_checkpoint, export_checkpoint
 
-    if arguments.origin:
+    if arguments.origin and Path(arguments.input).suffix in SUFFIXES:
+        report = convert_settings(arguments.input, arguments.out)
+    elif arguments.origin:
         report = convert_checkpoint(arguments.input, arguments.out, arguments.allow_partial)
     else:
         report = export_checkpoint(arguments.input, arguments.out, arguments.key_style)

@@ -32,13 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what the manifests hold; return 1 when a leak was found."""
     from ecg_fairseq.records.leakage import find_leaks
-    from ecg_fairseq.records.prevalence import label_prevalence
 
     manifests = [Manifest.load(path) for path in arguments.manifests]
     leaks = find_leaks(manifests, has_signals=not arguments.no_signals)
-    reports = [
-        {**_summary(manifest), "labels": label_prevalence(manifest)} for manifest in manifests
-    ]
+    reports = [{**_summary(manifest), **_labels(manifest)} for manifest in manifests]
     if arguments.html:
         from ecg_fairseq.plot.manifest_page import write_manifest_page
 
@@ -79,8 +76,20 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
         "segments": {split: sum(r.num_segments for r in rows) for split, rows in sides.items()},
         "questions": {split: len(manifest.questions(split)) for split in SPLITS},
         "skipped": sum(not row.is_ok for row in manifest.records.values()),
+        "store": {key: value for key, value in meta["store"].items() if key != "shards"},
         "statistics": meta["statistics"],
     }
+
+
+def _labels(manifest: Manifest) -> dict[str, Any]:
+    """Return the prevalence of all labels, those of the label files first."""
+    from ecg_fairseq.records.prevalence import label_prevalence, label_set_prevalence
+
+    labels, found = label_prevalence(manifest), label_set_prevalence(manifest)
+    if found is None:
+        return {"labels": labels}
+    kind = f"label set {found['set']} (labels/y.npy)"
+    return {"labels": {kind: found["positives"], **labels}, "label_set": found}
 
 
 def _print_report(report: dict[str, Any]) -> None:
@@ -90,13 +99,23 @@ def _print_report(report: dict[str, Any]) -> None:
         f"{', '.join(f'{rate:g}' for rate in report['input_rates_hz'])} Hz; split by "
         f"{report['split_rule']}, hash {report['split_hash'][:12]}"
     )
+    store = report["store"]
+    if "largest_error" in store:
+        print(
+            f"  stored as {store['dtype']}: off by at most {store['largest_error']:g} "
+            f"{store['unit']}, {store['clipped_values']} values of {store['clipped_records']} "
+            "records clipped"
+        )
     print(f"  {'':12}" + "".join(f"{split:>10}" for split in SPLITS))
     for what in ("records", "patients", "segments", "questions"):
         print(f"  {what:12}" + "".join(f"{report[what][split]:>10}" for split in SPLITS))
     print(f"  {'skipped':12}{report['skipped']:>10}")
-    for kind, labels in report["labels"].items():
+    for number, (kind, labels) in enumerate(report["labels"].items()):
         print(f"  {kind}:")
-        for label, found in list(labels.items())[:_LABELS_SHOWN]:
+        shown = list(labels.items())[:_LABELS_SHOWN]
+        if "label_set" in report and number == 0:
+            shown = [("(records with labels)", report["label_set"]["labelled"]), *labels.items()]
+        for label, found in shown:
             print(f"    {label[:36]:36}" + "".join(f"{found[split]:>8}" for split in SPLITS))
-        if len(labels) > _LABELS_SHOWN:
-            print(f"    ... {len(labels) - _LABELS_SHOWN} more (--json shows all)")
+        if len(labels) > len(shown):
+            print(f"    ... {len(labels) - len(shown)} more (--json shows all)")

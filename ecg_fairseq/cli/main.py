@@ -25,7 +25,9 @@ VERBS = {
     "merge": ("merge", "parts written with --shard i/n to one manifest"),
     "convert": ("convert", "read or write checkpoints of other projects"),
     "export": ("export", "write a checkpoint in Hugging Face layout with a model card"),
-    "predict": ("predict", "answer a question about one recording"),
+    "predict": ("predict", "answer a question about one recording, or score its labels"),
+    "embed": ("embed", "write embeddings of a manifest's recordings or segments"),
+    "probe": ("probe", "fit linear classifiers on embeddings, beside a random encoder"),
     "score": ("score", "score fairseq-generate's answers, with floors and intervals"),
     "plot": ("plot", "draw a recording on ECG paper"),
 }

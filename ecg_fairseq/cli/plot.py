@@ -1,4 +1,4 @@
-"""``ecg-fairseq plot``: a recording on ECG paper, with token spans or scores if asked."""
+"""``ecg-fairseq plot``: a recording on ECG paper, with tokens, scores or saliency if asked."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecg_fairseq.errors import RecordError, TokenizerError
+from ecg_fairseq.errors import EcgError, RecordError, TokenizerError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S.NPY",
         help="shade by per-sample scores, (leads, samples) or (samples,)",
     )
+    parser.add_argument(
+        "--checkpoint", metavar="C", help="shade by what this ECG-FM network looked at"
+    )
+    parser.add_argument(
+        "--saliency",
+        choices=("gradient", "integrated", "attention", "rollout"),
+        help="with --checkpoint: default gradient (x input) of a classifier's label, else "
+        "attention, ECG-FM's figure",
+    )
+    parser.add_argument(
+        "--label", help="with --checkpoint: name or number; default: the likeliest label"
+    )
+    parser.add_argument(
+        "--labels", metavar="LABEL_DEF.CSV", help="with --checkpoint: names of the labels"
+    )
     parser.add_argument("--dpi", type=float, default=150.0, help="pixels per inch of a .png")
 
 
@@ -64,7 +79,7 @@ def _draw(arguments: argparse.Namespace, record: "EcgRecord") -> "Figure":
     from ecg_fairseq.plot.spans import has_plain_time, spans_on_leads
     from ecg_fairseq.plot.strips import plot_strips
 
-    scores = None if arguments.scores is None else _read_scores(arguments.scores)
+    scores, caption = _overlay(arguments, record)
     scale = Scale(arguments.speed, arguments.gain)
     draw = partial(
         plot_ecg,
@@ -73,6 +88,7 @@ def _draw(arguments: argparse.Namespace, record: "EcgRecord") -> "Figure":
         scale=scale,
         start_s=arguments.start,
         scores=scores,
+        overlay_text=caption,
     )
     if arguments.tokens is None:
         return draw()
@@ -95,6 +111,43 @@ def _draw(arguments: argparse.Namespace, record: "EcgRecord") -> "Figure":
     return plot_strips(
         segments[0], recipe.strips, tokenizer.spans(ids[0]), scale=scale, title=title
     )
+
+
+def _overlay(arguments: argparse.Namespace, record: "EcgRecord") -> "tuple[np.ndarray | None, str]":
+    """Return the scores to shade by, and what they are."""
+    if arguments.checkpoint is None:
+        for option in ("saliency", "label", "labels"):
+            if getattr(arguments, option) is not None:
+                raise EcgError(f"--{option} explains a network; give its --checkpoint")
+        return None if arguments.scores is None else _read_scores(arguments.scores), ""
+    for option in ("scores", "tokens"):
+        if getattr(arguments, option) is not None:
+            raise EcgError(f"--{option} and --checkpoint shade the same paper; draw two pictures")
+    return _saliency(arguments, record)
+
+
+def _saliency(arguments: argparse.Namespace, record: "EcgRecord") -> "tuple[np.ndarray, str]":
+    """Return a network's saliency for display, and its caption."""
+    from scipy.special import expit
+
+    from ecg_fairseq.networks.ecg_fm.aggregation import aggregate
+    from ecg_fairseq.networks.ecg_fm.record_saliency import METHODS, for_display, record_saliency
+    from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
+
+    system = load_trained_encoder(arguments.checkpoint)
+    if arguments.labels is not None:
+        system = system.named(arguments.labels)
+    method = arguments.saliency or ("gradient" if system.is_classifier else "attention")
+    label, caption = None, METHODS[method]
+    if system.is_classifier:
+        logits = aggregate(system.logits(system.segments(record)), system.labels)
+        label = int(logits.argmax())
+        if arguments.label is not None:
+            label = system.label_number(arguments.label)
+        caption = f"{system.labels[label]} {expit(logits[label]):.2f}: {caption}"
+    elif arguments.label is not None:
+        system.label_number(arguments.label)
+    return for_display(record_saliency(system, record, method, label), method), caption
 
 
 def _read_scores(path: Path) -> "np.ndarray":

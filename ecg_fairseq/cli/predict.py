@@ -1,35 +1,88 @@
-"""``ecg-fairseq predict``: one recording in, one answer out."""
+"""``ecg-fairseq predict``: one recording in, an answer or label scores out.
+
+The checkpoint decides which: ECG-Byte answers a question, ECG-FM's classifiers score their labels.
+"""
 
 import argparse
 import json
 import math
+import sys
+from typing import Any
+
+from ecg_fairseq.errors import EcgError
+
+DEFAULT_QUESTION = "What is the rhythm of this ECG?"
+DEFAULT_NEW_TOKENS = 64
+# Options of either kind of system, by their names among the parsed arguments.
+ANSWERING_OPTIONS = ("question", "options", "max_new_tokens")
+CLASSIFYING_OPTIONS = ("aggregate", "labels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("record", nargs="+", help="recording, or two to compare, of any format")
+    from ecg_fairseq.networks.ecg_fm.aggregation import AGGREGATES
+
+    parser.add_argument("record", nargs="+", help="recording of any format; ECG-Byte compares two")
     parser.add_argument("--checkpoint", required=True, help="checkpoint file of a trained system")
-    parser.add_argument("--question", default="What is the rhythm of this ECG?", help="in words")
-    parser.add_argument("--options", nargs="*", default=[], help="closed set of answers to score")
-    parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    answering = parser.add_argument_group("systems that answer questions (ECG-Byte)")
+    answering.add_argument("--question", help=f"in words; default: {DEFAULT_QUESTION}")
+    answering.add_argument("--options", nargs="*", help="closed set of answers to score")
+    answering.add_argument(
+        "--max-new-tokens", type=int, help=f"longest answer; default: {DEFAULT_NEW_TOKENS}"
+    )
+    classifying = parser.add_argument_group("systems that score labels (ECG-FM)")
+    classifying.add_argument(
+        "--aggregate",
+        choices=AGGREGATES,
+        help="over the logits of a recording's segments; default: mean. published: ECG-FM's, the "
+        "largest for five labels and the mean for the others",
+    )
+    classifying.add_argument(
+        "--labels",
+        metavar="LABEL_DEF.CSV",
+        help="names of the labels where the checkpoint has none; mimic-iv-ecg: those of ECG-FM's "
+        "released classifier",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the answer, and the probabilities of the options if any were given."""
+    """Print the answer, or the labels' probabilities."""
+    from ecg_fairseq.networks.checkpoint_file import model_name_of
+    from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS
+
+    if model_name_of(arguments.checkpoint) in NETWORKS:
+        _refuse(arguments, ANSWERING_OPTIONS, "scores labels and answers no questions")
+        return _score(arguments)
+    _refuse(arguments, CLASSIFYING_OPTIONS, "is not a classifier of ECG-FM")
+    return _answer(arguments)
+
+
+def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
+    """Refuse options that the system has no use for."""
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
+    if given:
+        raise EcgError(f"{arguments.checkpoint} {why}; leave out {', '.join(given)}")
+
+
+def _answer(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.networks.ecg_byte.answering import DecodingOptions
     from ecg_fairseq.networks.ecg_byte.trained_system import load_trained_system
     from ecg_fairseq.records.read import read_record
 
     records = [read_record(path) for path in arguments.record]
     system = load_trained_system(arguments.checkpoint)
-    decoding = DecodingOptions(max_new_tokens=arguments.max_new_tokens)
-    answer = system.answer(records, arguments.question, arguments.options, decoding)
+    question = DEFAULT_QUESTION if arguments.question is None else arguments.question
+    longest = arguments.max_new_tokens
+    decoding = DecodingOptions(
+        max_new_tokens=DEFAULT_NEW_TOKENS if longest is None else longest,
+    )
+    answer = system.answer(records, question, arguments.options or [], decoding)
     probability = math.exp(answer.log_probability)
     if arguments.json:
         value = {
             "records": arguments.record,
-            "question": arguments.question,
+            "question": question,
             "answer": answer.text,
             "probability": probability,
             "options": {option: math.exp(score) for option, score in answer.options},
@@ -40,3 +93,67 @@ def run(arguments: argparse.Namespace) -> int:
     for option, score in answer.options:
         print(f"  {option}: {math.exp(score):.3f}")
     return 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
+    from ecg_fairseq.records.read import read_record
+
+    system = load_trained_encoder(arguments.checkpoint)
+    system.check_is_classifier()
+    if len(arguments.record) > 1:
+        raise EcgError(
+            f"{len(arguments.record)} recordings were given; a classifier scores one at a time"
+        )
+    if arguments.labels is not None:
+        system = system.named(arguments.labels)
+    if not system.has_label_names:
+        print(
+            f"{arguments.checkpoint} does not name its {len(system.labels)} labels; give --labels "
+            "label_def.csv, or --labels mimic-iv-ecg for ECG-FM's released classifier",
+            file=sys.stderr,
+        )
+    record = read_record(arguments.record[0])
+    value = _label_scores(system, record, arguments.aggregate or "mean")
+    if arguments.json:
+        print(json.dumps({"record": arguments.record[0], **value}, ensure_ascii=False))
+        return 0
+    width = max(len(label) for label in value["labels"])
+    ranked = sorted(value["labels"].items(), key=lambda item: -item[1]["logit"])
+    for label, scores in ranked:
+        parts = "  ".join(f"{number:.3f}" for number in scores["segment_probabilities"])
+        print(f"{label:{width}}  {scores['probability']:.3f}   segments {parts}")
+    return 0
+
+
+def _label_scores(system: Any, record: Any, how: str) -> dict[str, Any]:
+    """Return a recording's label scores as plain values.
+
+    Args:
+        system: a :class:`TrainedEncoder` that is a classifier.
+        record: an :class:`EcgRecord`.
+        how: see :func:`aggregation.aggregate`.
+    """
+    from scipy.special import expit
+
+    from ecg_fairseq.networks.ecg_fm.aggregation import aggregate
+
+    logits = system.logits(system.segments(record)).astype(float)
+    whole = aggregate(logits, system.labels, how)
+    strip = system.recipe.strips[0]
+    return {
+        "recipe": system.recipe.name,
+        "num_segments": len(logits),
+        "segment_seconds": strip.num_samples / strip.fs_hz,
+        "record_seconds": record.seconds,
+        "aggregate": how,
+        "labels": {
+            label: {
+                "probability": float(expit(whole[k])),
+                "logit": float(whole[k]),
+                "segment_probabilities": expit(logits[:, k]).tolist(),
+                "segment_logits": logits[:, k].tolist(),
+            }
+            for k, label in enumerate(system.labels)
+        },
+    }

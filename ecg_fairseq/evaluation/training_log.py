@@ -28,7 +28,7 @@ def read_curves(path: Path | str) -> list[dict[str, Any]]:
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             for line in stream:
-                point = _parse_point(line)
+                point = parse_point(line)
                 if point is not None:
                     points[point["part"], point["update"]] = point
     except OSError as cause:
@@ -41,8 +41,8 @@ def read_curves(path: Path | str) -> list[dict[str, Any]]:
     return [points[key] for key in sorted(points)]
 
 
-def _parse_point(line: str) -> dict[str, Any] | None:
-    """Return the point on a log line, or None where there is none."""
+def parse_point(line: str) -> dict[str, Any] | None:
+    """Return the point on a log line (see :func:`read_curves`), or None where there is none."""
     start = line.find("{")
     if start < 0:
         return None

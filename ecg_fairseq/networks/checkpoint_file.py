@@ -13,8 +13,23 @@ from ecg_fairseq.errors import CheckpointError, first_line
 _DAMAGED_PICKLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
-def read_checkpoint_file(path: Path | str) -> dict[str, Any]:
+def model_name_of(path: Path | str) -> str | None:
+    """Return the registered name of a checkpoint's model, without reading its tensors.
+
+    Raises:
+        CheckpointError: see :func:`read_checkpoint_file`.
+    """
+    cfg = read_checkpoint_file(path, only_settings=True).get("cfg")
+    model = cfg.get("model") if isinstance(cfg, dict) else None
+    return model.get("_name") if isinstance(model, dict) else None
+
+
+def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[str, Any]:
     """Load a checkpoint on the CPU.
+
+    Args:
+        path: the file.
+        only_settings: leave tensors in the file until they are used, where its format allows.
 
     Raises:
         CheckpointError: it is missing, truncated, not a checkpoint, or holds pickled objects.
@@ -23,7 +38,8 @@ def read_checkpoint_file(path: Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"checkpoint not found: {path}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        is_mapped = only_settings and zipfile.is_zipfile(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError as cause:
         raise CheckpointError(
             f"checkpoint {path} holds pickled objects or is damaged, and is not loaded: files from "

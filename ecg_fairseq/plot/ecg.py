@@ -28,6 +28,7 @@ def plot_ecg(
     scores: np.ndarray | None = None,
     spans: Sequence[LeadSpan] = (),
     filter_text: str = "none (as recorded)",
+    overlay_text: str = "",
 ) -> "Figure":
     """Draw up to ten seconds of a recording to true scale.
 
@@ -43,6 +44,7 @@ def plot_ecg(
             blue below, NaN for none.
         spans: token spans to draw as bars of alternating colour under the leads.
         filter_text: what was done to the signal before, for the line below the grid.
+        overlay_text: what the scores are, for the line above the grid.
 
     Returns:
         A figure that is (page mm / 25.4) inches in size; save it without tight bounding boxes.
@@ -63,6 +65,8 @@ def plot_ecg(
     cells = arrange(layout, record.leads, shown)
     traces = [_trace(record, cell, start_s, scale, overlay, spans) for cell in cells]
     header = _header(record, start_s, shown)
+    if overlay_text:
+        header += f"   {overlay_text}"
     footer = (
         f"{scale.speed_mm_s:g} mm/s   {scale.gain_mm_mv:g} mm/mV   filter: {filter_text}   "
         f"sampled at {record.fs_hz:g} Hz"

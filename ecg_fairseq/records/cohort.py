@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class SourceRecord:
         side: published side, or empty when the sides are drawn by patient.
         labels_json: labels as JSON text.
         array_row: row in a (N, L, T) array or in a CODE-15% part, or -1 for a record file.
-        leads, fs_hz, unit_mv: only for rows of an array; one unit of it is ``unit_mv`` mV.
+        leads, fs_hz: only for rows of an array.
+        unit_mv: what is stored as 1 is ``unit_mv`` mV; for a file that says mV and means uV, too.
     """
 
     record_id: str
@@ -69,6 +70,7 @@ class Cohort:
         straddle: what happens to a record whose patient or twin is on an earlier side: ``move`` it
             there, or ``drop`` it (then the side keeps only what was published for it).
         label_set: columns of ``labels/y.npy``, or None for a dataset without such labels.
+        id_columns: what the dataset's own tables call record ids (``study_id``), for label tables.
         left_out: (record id, patient id, reason) of records excluded before reading.
     """
 
@@ -79,6 +81,7 @@ class Cohort:
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
     make_questions: QuestionMaker = no_questions
     label_set: LabelSet | None = None
+    id_columns: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -111,7 +114,10 @@ def load_source(source: SourceRecord) -> EcgRecord:
         RecordError: the file or the row cannot be used.
     """
     if source.array_row < 0:
-        return read_record(source.path, source.record_id, source.patient_id)
+        record = read_record(source.path, source.record_id, source.patient_id)
+        if source.unit_mv == 1.0:
+            return record
+        return replace(record, signal=record.signal * np.float32(source.unit_mv))
     if is_hdf5(source.path):
         path = Path(source.path)
         return read_code15(path, source.array_row, source.record_id, source.patient_id)

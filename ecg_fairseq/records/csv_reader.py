@@ -28,12 +28,24 @@ _MOST_CELLS = 300
 
 def is_csv(start: bytes) -> bool:
     """Say whether a file that begins with ``start`` has a line of lead names or of numbers."""
+    cells = _first_cells(start)
+    return bool(cells) and (_is_header(cells) or _are_numbers(cells))
+
+
+def names_leads(start: bytes) -> bool:
+    """Say whether a file that begins with ``start`` is CSV whose first line names leads."""
+    cells = _first_cells(start)
+    return bool(cells) and _is_header(cells)
+
+
+def _first_cells(start: bytes) -> list[str]:
+    """Return the cells of the first line with content; none when it cannot be a recording's."""
     if b"\0" in start:
-        return False
+        return []
     text = start.decode("utf-8-sig", errors="replace")
     line = next((line for line in text.splitlines() if line.strip()), "")
-    cells = _cells(line)
-    return bool(line) and len(cells) <= _MOST_CELLS and (_is_header(cells) or _are_numbers(cells))
+    cells = _cells(line) if line else []
+    return cells if len(cells) <= _MOST_CELLS else []
 
 
 def _cells(line: str) -> list[str]:

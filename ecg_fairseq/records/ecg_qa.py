@@ -1,223 +1,122 @@
-"""ECG-QA on PTB-XL: question files -> questions of a manifest, without leaks.
+"""ECG-QA on PTB-XL or MIMIC-IV-ECG: question files -> questions of a manifest, without leaks.
 
 Oh et al., ECG-QA, NeurIPS 2023 (arXiv 2306.15681); layout in fact sheet heartllm 9. ECG-QA's split
 does not follow PTB-XL's folds, so one of the two must give way: ``ecg-qa`` keeps the published
 questions and drops records whose patient stands on an earlier side; ``ptb-xl`` keeps the folds and
-the questions whose recordings all lie on the side that the question was published for.
+the questions whose recordings all lie on the side that the question was published for. On
+MIMIC-IV-ECG, which has no folds, there is only ``ecg-qa``.
 """
 
-import ast
-import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.files import read_json
-from ecg_fairseq.records.cohort import Cohort, Questions
+from ecg_fairseq.records.cohort import Cohort, Questions, SourceRecord
+from ecg_fairseq.records.ecg_qa_files import (
+    MIMIC_IV_ECG,
+    PTB_XL,
+    QUESTION_TYPES,
+    SINGLE_TYPES,
+    SPLIT_RULES,
+    STYLE_CHOICES,
+    EcgQaChoice,
+    EcgQaVersion,
+    parse_question_types,
+    question_folder,
+    read_questions,
+)
 from ecg_fairseq.records.label_question_maker import label_questions
+from ecg_fairseq.records.label_set import LabelSet
 from ecg_fairseq.records.manifest import SPLITS, RecordRow
-from ecg_fairseq.records.ptb_xl import read_ptb_xl
-from ecg_fairseq.records.question import Question, canonical_answer
+from ecg_fairseq.records.mimic_iv_ecg import ID_COLUMNS as MIMIC_ID_COLUMNS
+from ecg_fairseq.records.mimic_iv_ecg import read_mimic_iv_ecg
+from ecg_fairseq.records.ptb_xl import ID_COLUMNS, read_ptb_xl
+from ecg_fairseq.records.question import Question
 from ecg_fairseq.records.splits import SPLIT_ORDER, keep_fraction
 
-SPLIT_RULES = ("ecg-qa", "ptb-xl")
-STYLE_CHOICES = ("template", "paraphrased", "both")
-SINGLE_TYPES = ("single-verify", "single-choose", "single-query")
-QUESTION_TYPES = (
-    *SINGLE_TYPES,
-    "comparison_consecutive-verify",
-    "comparison_consecutive-query",
-    "comparison_irrelevant-verify",
-    "comparison_irrelevant-query",
-)
-_VERIFY_ORDER = ("yes", "no", "not sure")
+__all__ = [
+    "QUESTION_TYPES",
+    "SINGLE_TYPES",
+    "SPLIT_RULES",
+    "STYLE_CHOICES",
+    "EcgQaChoice",
+    "ecg_qa_cohort",
+    "ecg_qa_mimic_cohort",
+    "parse_question_types",
+    "place_questions",
+]
 
 
-@dataclass(frozen=True)
-class EcgQaChoice:
-    """Which questions to take, and by whose split.
-
-    Attributes:
-        label_splits: sides on which label-built questions are added.
-    """
-
-    style: str = "template"
-    question_types: tuple[str, ...] = SINGLE_TYPES
-    split: str = "ecg-qa"
-    label_splits: tuple[str, ...] = ()
-    fraction: float = 1.0
-    seed: int = 0
-
-    def check(self) -> None:
-        """Refuse unknown values with a ManifestError."""
-        unknown = [name for name in self.question_types if name not in QUESTION_TYPES]
-        if unknown or not self.question_types:
-            raise ManifestError(
-                f"question type {', '.join(unknown) or 'missing'}; expected 'all' or some of "
-                f"{', '.join(QUESTION_TYPES)}"
-            )
-        if self.split not in SPLIT_RULES or self.style not in STYLE_CHOICES:
-            raise ManifestError(
-                f"--split {self.split!r} --style {self.style!r}; expected one of {SPLIT_RULES} and "
-                f"one of {STYLE_CHOICES}"
-            )
-        if any(split not in SPLITS for split in self.label_splits):
-            raise ManifestError(
-                f"label questions for {self.label_splits}; expected some of {SPLITS}"
-            )
-
-    @property
-    def styles(self) -> tuple[str, ...]:
-        """The folders to read."""
-        return ("template", "paraphrased") if self.style == "both" else (self.style,)
-
-
-def parse_question_types(text: str) -> tuple[str, ...]:
-    """Return the types named in a comma-separated list; ``all`` names every type."""
-    return QUESTION_TYPES if text == "all" else tuple(filter(None, text.split(",")))
-
-
-def question_folder(folder: Path) -> Path:
-    """Return the ``ptbxl`` folder below ECG-QA's root; ManifestError when there is none."""
-    for candidate in (folder / "ecgqa" / "ptbxl", folder / "ptbxl", folder):
-        if any((candidate / style).is_dir() for style in ("template", "paraphrased")):
-            return candidate
-    raise ManifestError(
-        f"no ECG-QA questions below {folder}; expected ecgqa/ptbxl/template/train/*.json there"
-    )
-
-
-def read_questions(folder: Path, choice: EcgQaChoice) -> tuple[list[tuple[str, Question]], Counter]:
-    """Read the chosen questions in file order.
-
-    Patient ids are not known here and stand empty.
-
-    Returns:
-        (published side, question) pairs, and how many entries were left out for what reason.
-
-    Raises:
-        ManifestError: no files, or a damaged one.
-    """
-    root = question_folder(folder)
-    options = _read_options(root / "answers_for_each_template.csv")
-    questions: list[tuple[str, Question]] = []
-    dropped: Counter = Counter()
-    num_files = 0
-    for style in choice.styles:
-        for split in SPLITS:
-            for path in sorted((root / style / split).glob("*.json")):
-                num_files += 1
-                for entry, where in _entries(path):
-                    if entry.get("question_type") not in choice.question_types:
-                        dropped["question type not wanted"] += 1
-                    elif not entry.get("ecg_id"):
-                        dropped["question without ECG"] += 1
-                    else:
-                        questions.append((split, _question(entry, split, style, options, where)))
-    if not num_files:
-        raise ManifestError(
-            f"{root} has no {' or '.join(choice.styles)}/{{train,valid,test}}/*.json; "
-            "check --style and the folder"
-        )
-    return questions, dropped
-
-
-def _entries(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    entries = read_json(path, ManifestError, "ECG-QA file")
-    if not isinstance(entries, list):
-        raise ManifestError(f"{path}: expected a list of questions; copy the file again")
-    for number, entry in enumerate(entries):
-        where = f"{path} entry {number}"
-        if not isinstance(entry, dict):
-            raise ManifestError(f"{where}: expected an object; copy the file again")
-        yield entry, where
-
-
-def _question(
-    entry: dict[str, Any], split: str, style: str, options: dict[int, list[str]], where: str
-) -> Question:
-    try:
-        record_ids = [str(int(value)) for value in entry["ecg_id"]]
-        attribute = entry.get("attribute")
-        return Question(
-            id=f"ptbxl-{split}-{style}-{int(entry['sample_id'])}",
-            question=str(entry["question"]),
-            answer=canonical_answer(_names(entry["answer"])),
-            question_type=str(entry["question_type"]),
-            attribute_type=entry.get("attribute_type"),
-            template_id=int(entry["template_id"]),
-            style=style,
-            attribute=None if attribute is None else _names(attribute),
-            record_ids=record_ids,
-            patient_ids=[""] * len(record_ids),
-            options=_options(entry, options),
-            origin="ecg_qa",
-        )
-    except (KeyError, TypeError, ValueError, ManifestError) as error:
-        raise ManifestError(f"{where}: {error!r}; copy the file again") from error
-
-
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, list):
-        raise ValueError(f"{value!r} is not a list")
-    return [str(name) for name in value]
-
-
-def _read_options(path: Path) -> dict[int, list[str]]:
-    """Return template id -> possible answers; nothing when the table is absent."""
-    if not path.is_file():
-        return {}
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return {
-                int(row["template_id"]): [str(name) for name in ast.literal_eval(row["classes"])]
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, KeyError, TypeError, ValueError, SyntaxError, csv.Error) as error:
-        raise ManifestError(f"{path} cannot be read: {error!r}; copy it again") from error
-
-
-def _options(entry: dict[str, Any], options: dict[int, list[str]]) -> list[str] | None:
-    """Return the closed set: yes/no (/not sure), the offered names, or the template's answers."""
-    kind = str(entry["question_type"]).rpartition("-")[2]
-    listed = options.get(int(entry["template_id"]))
-    if kind == "verify":
-        known = listed or ["yes", "no"]
-        return [name for name in _VERIFY_ORDER if name in known]
-    if kind == "choose":
-        return [_offered(name, listed or []) for name in entry.get("attribute") or ()] or None
-    return listed
-
-
-def _offered(name: str, listed: Sequence[str]) -> str:
-    """Return an offered name as it is written in answers ("within ... of qt interval" is cut)."""
-    shortened = name.partition(" of ")[0]
-    return shortened if name not in listed and shortened in listed else name
-
-
-def ecg_qa_cohort(folder: Path, ptb_xl: Path, choice: EcgQaChoice, rate: int = 500) -> Cohort:
+def ecg_qa_cohort(
+    folder: Path,
+    ptb_xl: Path,
+    choice: EcgQaChoice,
+    rate: int = 500,
+    label_set: LabelSet | None = None,
+) -> Cohort:
     """Return PTB-XL's recordings with ECG-QA's questions as a cohort.
 
     Args:
         folder: ECG-QA's folder (holds ``ecgqa/ptbxl``).
         ptb_xl: PTB-XL's folder.
+        choice: which questions, by whose split.
+        rate: 500 or 100; which of the two files of a record is meant.
+        label_set: see :mod:`ecg_fairseq.records.ptb_xl_labels`.
 
     Raises:
         ManifestError: a folder is missing or damaged, or no question is left.
     """
     choice.check()
-    questions, dropped = read_questions(folder, choice)
-    asked = {record_id for _, question in questions for record_id in question.record_ids}
     sources = [
         source
         for source in read_ptb_xl(ptb_xl, rate)
         if keep_fraction(source.patient_id, choice.fraction, choice.seed)
     ]
+    parts = _asked_about(folder, PTB_XL, ptb_xl, sources, choice)
+    return Cohort("ecg_qa_ptbxl", label_set=label_set, id_columns=ID_COLUMNS, **parts)
+
+
+def ecg_qa_mimic_cohort(
+    folder: Path, mimic: Path, choice: EcgQaChoice, patients: Path | None = None
+) -> Cohort:
+    """Return MIMIC-IV-ECG's recordings with ECG-QA's questions as a cohort.
+
+    Args:
+        folder: ECG-QA's folder (holds ``ecgqa/mimic-iv-ecg``).
+        mimic: MIMIC-IV-ECG's folder (holds ``record_list.csv``).
+        choice: which questions.
+        patients: MIMIC-IV's ``patients.csv``, for sex and age.
+
+    Raises:
+        ManifestError: a folder is missing or damaged, no question is left, or the choice needs
+            what only PTB-XL has.
+    """
+    choice.check()
+    if choice.split != "ecg-qa" or choice.label_splits:
+        raise ManifestError(
+            "MIMIC-IV-ECG has neither published folds nor statements to ask about; leave out "
+            "--split ptb-xl and --label-questions"
+        )
+    sources = read_mimic_iv_ecg(mimic, patients, choice.fraction, choice.seed)
+    parts = _asked_about(folder, MIMIC_IV_ECG, mimic, sources, choice)
+    return Cohort("ecg_qa_mimic_iv_ecg", id_columns=MIMIC_ID_COLUMNS, **parts)
+
+
+def _asked_about(
+    folder: Path,
+    version: EcgQaVersion,
+    raw: Path,
+    sources: list[SourceRecord],
+    choice: EcgQaChoice,
+) -> dict[str, Any]:
+    """Return a cohort's parts: the recordings with their sides, and what makes the questions."""
+    questions, dropped = read_questions(folder, choice, version)
+    asked = {record_id for _, question in questions for record_id in question.record_ids}
     if choice.split == "ecg-qa":
-        sides = _published_sides(question_folder(folder), questions)
+        sides = _published_sides(question_folder(folder, version), questions)
         sources = [
             replace(source, side=sides[source.record_id])
             for source in sources
@@ -227,7 +126,7 @@ def ecg_qa_cohort(folder: Path, ptb_xl: Path, choice: EcgQaChoice, rate: int = 5
         sources = [source for source in sources if source.record_id in asked]
     if not sources:
         raise ManifestError(
-            f"none of the {len(asked)} recordings that the questions ask about is in {ptb_xl}"
+            f"none of the {len(asked)} recordings that the questions ask about is in {raw}"
         )
 
     def make_questions(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
@@ -240,14 +139,13 @@ def ecg_qa_cohort(folder: Path, ptb_xl: Path, choice: EcgQaChoice, rate: int = 5
                 kept[split].extend(more)
         return kept, {"questions_dropped": dict(sorted((dropped + reasons).items()))}
 
-    return Cohort(
-        "ecg_qa_ptbxl",
-        sources,
-        choice.split,
-        straddle="drop" if choice.split == "ecg-qa" else "move",
-        make_questions=make_questions,
-        notes={"questions_from": _description(choice)},
-    )
+    return {
+        "sources": sources,
+        "split_rule": choice.split,
+        "straddle": "drop" if choice.split == "ecg-qa" else "move",
+        "make_questions": make_questions,
+        "notes": {"questions_from": _description(choice)},
+    }
 
 
 def _description(choice: EcgQaChoice) -> dict[str, Any]:

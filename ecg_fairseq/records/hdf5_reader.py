@@ -67,11 +67,34 @@ def read_code15(
         raise
     except Exception as error:
         # h5py raises almost every built-in exception on damaged files.
-        raise RecordError(
-            f"{path} cannot be read as HDF5: {type(error).__name__}: {str(error)[:200]}; "
-            "download it again"
-        ) from error
+        raise _unreadable(path, error) from error
     return _record(signal, path, index, record_id or exam_id, patient_id)
+
+
+def read_exam_ids(path: Path) -> np.ndarray:
+    """Return the exam ids of a CODE-15% part, int64 (N,), row by row.
+
+    Raises:
+        RecordError: another layout, or a damaged file.
+    """
+    import h5py
+
+    _check_superblock(path)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            tracings = _dataset(file, TRACINGS, 3, path)
+            return np.asarray(_exam_ids(file, tracings, path), dtype=np.int64)
+    except RecordError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> RecordError:
+    return RecordError(
+        f"{path} cannot be read as HDF5: {type(error).__name__}: {str(error)[:200]}; download it "
+        "again"
+    )
 
 
 def _check_superblock(path: Path) -> None:
@@ -137,13 +160,18 @@ def _row(tracings: Any, row: int | None, path: Path) -> int:
 def _exam_id(file: Any, row: int, tracings: Any, path: Path) -> str:
     if file.get(EXAM_IDS, getlink=True) is None:
         return f"{path.stem}:{row}"
+    return str(int(_exam_ids(file, tracings, path)[row]))
+
+
+def _exam_ids(file: Any, tracings: Any, path: Path) -> Any:
+    """Return the checked data set of exam ids, one for each tracing."""
     exam_ids = _dataset(file, EXAM_IDS, 1, path)
     if exam_ids.shape[0] != tracings.shape[0] or exam_ids.dtype.kind not in "iu":
         raise RecordError(
             f"{path}: {exam_ids.shape[0]} values of {exam_ids.dtype} in {EXAM_IDS} for "
             f"{tracings.shape[0]} recordings; download it again"
         )
-    return str(int(exam_ids[row]))
+    return exam_ids
 
 
 def _record(

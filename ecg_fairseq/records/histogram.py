@@ -51,6 +51,11 @@ def statistics_of(counts: np.ndarray) -> dict[str, float | int | str]:
     }
 
 
+def no_statistics(rule: str) -> dict[str, float | int | str | None]:
+    """Return the ``statistics`` object of a manifest without training records."""
+    return {"rule": rule, "percentile_1": None, "percentile_99": None, "num_values": 0}
+
+
 def published_statistics(windows: Iterable[np.ndarray], seed: int) -> dict[str, float | int | str]:
     """Return ECG-Byte's statistics: the first windows in order until 100,000 values are taken.
 

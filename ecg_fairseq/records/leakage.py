@@ -15,8 +15,12 @@ from ecg_fairseq.records.manifest import SPLITS, Manifest
 from ecg_fairseq.records.question import Question, read_questions
 from ecg_fairseq.records.splits import split_hash
 
-# Datasets that number the same patients alike.
-_SAME_PATIENTS = {"ecg_qa_ptbxl": "ptb_xl"}
+# Datasets that number the same patients alike. The challenge's records without a known patient have
+# names of their own (E00001), its HR records PTB-XL's numbers.
+_CHALLENGE = ("physionet_2021", "cpsc_2018", "cpsc_2018_extra", "georgia", "csn", "ptb", "incart")
+_ABOUT_PTB_XL = ("ecg_qa_ptbxl", "heartllm_ptbxl", "ptb_xl_plus")
+_SAME_PATIENTS = dict.fromkeys((*_ABOUT_PTB_XL, *_CHALLENGE), "ptb_xl")
+_SAME_PATIENTS |= dict.fromkeys(("ecg_qa_mimic_iv_ecg", "ecg_chat_mimic_iv_ecg"), "mimic_iv_ecg")
 _MOST_NAMED = 5
 
 

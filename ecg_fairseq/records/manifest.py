@@ -4,9 +4,7 @@
 included; ``{split}.tsv`` lists segments as fairseq does; ``{split}.jsonl`` holds the questions.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,124 +13,21 @@ import numpy as np
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json
 from ecg_fairseq.records.question import Question, read_questions
+from ecg_fairseq.records.record_table import COLUMNS, RecordRow, RecordTable, one_line
 from ecg_fairseq.records.store import Store
 from ecg_fairseq.signal.recipe import Recipe, Strip
+
+__all__ = ["COLUMNS", "SPLITS", "Manifest", "RecordRow", "one_line", "read_meta"]
 
 FORMAT = "ecg_fairseq.manifest"
 VERSION = 1
 SPLITS = ("train", "valid", "test")
-COLUMNS = (
-    "record_id",
-    "patient_id",
-    "split",
-    "age",
-    "sex",
-    "fs_hz",
-    "labels",
-    "report",
-    "source",
-    "status",
-    "reason",
-    "first_row",
-    "num_segments",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRow:
-    """One line of ``records.tsv``.
-
-    Attributes:
-        split: ``train``, ``valid``, ``test``, or empty for a record that is on no side.
-        age: years, or None when unknown.
-        sex: ``female``, ``male`` or empty.
-        labels_json: the labels as JSON text; see :attr:`labels`.
-        status: ``ok`` or ``skipped`` (then ``reason`` says why).
-        first_row: first row in the store; its segments follow each other.
-    """
-
-    record_id: str
-    patient_id: str
-    split: str = ""
-    age: float | None = None
-    sex: str = ""
-    fs_hz: float = 0.0
-    labels_json: str = "{}"
-    report: str = ""
-    source: str = ""
-    status: str = "ok"
-    reason: str = ""
-    first_row: int = -1
-    num_segments: int = 0
-
-    @property
-    def labels(self) -> dict[str, Any]:
-        """Labels, as the dataset gives them (``scp_codes``, ``superclass``, ...)."""
-        return json.loads(self.labels_json)
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether the record can be used."""
-        return self.status == "ok"
-
-    def to_line(self) -> str:
-        """Return the tab-separated line; tabs and line breaks in text become spaces."""
-        values = (
-            self.record_id,
-            self.patient_id,
-            self.split,
-            "" if self.age is None else f"{self.age:g}",
-            self.sex,
-            f"{self.fs_hz:g}",
-            self.labels_json,
-            self.report,
-            self.source,
-            self.status,
-            self.reason,
-            str(self.first_row),
-            str(self.num_segments),
-        )
-        return "\t".join(one_line(value) for value in values)
-
-    @classmethod
-    def from_line(cls, line: str, where: str) -> "RecordRow":
-        """Parse a line; ManifestError starts with ``where``."""
-        cells = line.rstrip("\n").split("\t")
-        if len(cells) != len(COLUMNS):
-            raise ManifestError(f"{where}: {len(cells)} columns, expected {len(COLUMNS)}")
-        try:
-            return cls(
-                record_id=cells[0],
-                patient_id=cells[1],
-                split=cells[2],
-                age=float(cells[3]) if cells[3] else None,
-                sex=cells[4],
-                fs_hz=float(cells[5]),
-                labels_json=cells[6],
-                report=cells[7],
-                source=cells[8],
-                status=cells[9],
-                reason=cells[10],
-                first_row=int(cells[11]),
-                num_segments=int(cells[12]),
-            )
-        except ValueError as error:
-            raise ManifestError(f"{where}: {error}; make the manifest anew") from error
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` with tabs and line breaks replaced by spaces."""
-    if text.isprintable():
-        return text
-    for character in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029":
-        text = text.replace(character, " ")
-    return text
 
 
 class Manifest:
     """A manifest folder, opened for reading. Segments are mapped, not loaded."""
 
-    def __init__(self, path: Path, meta: dict[str, Any], records: dict[str, RecordRow]):
+    def __init__(self, path: Path, meta: dict[str, Any], records: Mapping[str, RecordRow]):
         """Use :meth:`load`."""
         self.path = path
         self.meta = meta
@@ -153,15 +48,15 @@ class Manifest:
             raise ManifestError(
                 f"manifest folder not found: {path}; make it with a script of manifests/"
             )
-        meta = read_json(path / "meta.json", ManifestError, "manifest description")
-        _check_meta(meta, path)
+        meta = read_meta(path)
+        records = RecordTable.open(path / "records.tsv")
         try:
-            manifest = cls(path, meta, _read_records(path / "records.tsv"))
+            manifest = cls(path, meta, records)
         except (KeyError, TypeError, ValueError) as error:
             raise ManifestError(
                 f"{path}/meta.json is incomplete ({error!r}); make the manifest anew"
             ) from error
-        manifest._check_rows()
+        records.check_reach(len(manifest.store))
         return manifest
 
     @property
@@ -227,16 +122,16 @@ class Manifest:
                     )
         return questions
 
-    def _check_rows(self) -> None:
-        end = 0
-        for row in self.records.values():
-            if row.is_ok:
-                end = max(end, row.first_row + row.num_segments)
-        if end > len(self.store):
-            raise ManifestError(
-                f"{self.path}: records.tsv reaches to row {end}, the store has {len(self.store)}; "
-                "make the manifest anew"
-            )
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Return what ``meta.json`` of a manifest folder says.
+
+    Raises:
+        ManifestError: it is missing, damaged, or of another version.
+    """
+    meta = read_json(path / "meta.json", ManifestError, "manifest description")
+    _check_meta(meta, path)
+    return meta
 
 
 def _check_meta(meta: Any, path: Path) -> None:
@@ -252,20 +147,3 @@ def _check_meta(meta: Any, path: Path) -> None:
             raise ManifestError(f"{path}/meta.json has no {key!r}; make the manifest anew")
     if "hash" not in meta["split"]:
         raise ManifestError(f"{path}/meta.json has no split hash; make the manifest anew")
-
-
-def _read_records(path: Path) -> dict[str, RecordRow]:
-    records: dict[str, RecordRow] = {}
-    try:
-        with open(path, encoding="utf-8", newline="\n") as stream:
-            header = next(stream, "").rstrip("\n").split("\t")
-            if tuple(header) != COLUMNS:
-                raise ManifestError(f"{path} starts with columns {header}; make the manifest anew")
-            for number, line in enumerate(stream, 2):
-                row = RecordRow.from_line(line, f"{path} line {number}")
-                if row.record_id in records:
-                    raise ManifestError(f"{path} line {number}: {row.record_id} occurs twice")
-                records[row.record_id] = row
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}; make the manifest anew") from error
-    return records

@@ -1,6 +1,7 @@
 """Writes the files of a manifest folder; ``meta.json`` comes last, so a folder with it is whole."""
 
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -13,10 +14,28 @@ import scipy
 from ecg_fairseq import __version__
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import atomic_write, sha256_of_file, sha256_of_json, write_json
+from ecg_fairseq.records.label_files import (
+    FINITE_WEIGHTS_FILE,
+    LABEL_FILES,
+    LABEL_FOLDER,
+    WEIGHTS_FILE,
+    label_matrix,
+    labels_without_weight,
+    write_label_files,
+)
+from ecg_fairseq.records.label_set import LabelSet
 from ecg_fairseq.records.manifest import COLUMNS, FORMAT, SPLITS, VERSION, RecordRow, one_line
+from ecg_fairseq.records.pair_manifests import (
+    CMSC_FILES,
+    CMSC_FOLDER,
+    IDENTIFICATION_FILES,
+    IDENTIFICATION_FOLDER,
+    remove_files,
+    write_pair_manifests,
+)
 from ecg_fairseq.records.question import Question, write_questions
 from ecg_fairseq.records.splits import patients_per_side, split_hash
-from ecg_fairseq.records.store import Shard, Store, scale_of
+from ecg_fairseq.records.store import INT16_LIMIT, Shard, Store, scale_of
 from ecg_fairseq.signal.recipe import Recipe
 
 
@@ -27,6 +46,8 @@ class ManifestContent:
     Attributes:
         signal_hashes: record id -> SHA-256 of the raw signal.
         split_rule: name of the rule (``strat_fold``, ``patient``, ``ecg-qa``, ...).
+        num_clipped: record id -> how many of its values were too large for ``dtype``.
+        label_set: columns of ``labels/y.npy``, or None for no label files.
         notes: further facts for ``meta.json`` (moves between sides, dropped questions, ...).
     """
 
@@ -40,6 +61,8 @@ class ManifestContent:
     signal_hashes: Mapping[str, str]
     split_rule: str
     seed: int
+    num_clipped: Mapping[str, int] = field(default_factory=dict)
+    label_set: LabelSet | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,20 +77,68 @@ def write_manifest(folder: Path | str, content: ManifestContent) -> dict[str, An
     sides = patient_sides(content.records)
     _check_question_ids(content.questions)
     folder.mkdir(parents=True, exist_ok=True)
-    store = {
-        "dtype": content.dtype,
-        "scale_mv": scale_of(content.dtype),
-        "shards": [shard.to_dict() for shard in content.shards],
-    }
+    store = _describe_store(content)
     write_records(folder / "records.tsv", content.records)
     write_skipped(folder / "skipped.tsv", content.records)
     reader = Store(folder, store, content.recipe.shape)
     for split in SPLITS:
         _write_segments(folder, split, content.records, reader, content.recipe.num_values)
         write_questions(folder / f"{split}.jsonl", content.questions.get(split, ()))
+    _remove_earlier(folder)
     meta = _describe(folder, content, sides, store)
+    meta |= _write_labels(folder, content.label_set, content.records)
+    if pairs := write_pair_manifests(folder, content.records, reader, content.signal_hashes):
+        meta["pairs"] = pairs
     write_json(folder / "meta.json", meta)
     return meta
+
+
+def _describe_store(content: ManifestContent) -> dict[str, Any]:
+    scale, unit = scale_of(content.dtype), content.recipe.unit
+    store: dict[str, Any] = {"dtype": content.dtype, "scale_mv": scale, "unit": unit}
+    if content.dtype == "int16":
+        clipped = [number for number in content.num_clipped.values() if number]
+        store |= {
+            "largest_error": scale / 2,
+            "clipped_records": len(clipped),
+            "clipped_values": sum(clipped),
+        }
+        if clipped:
+            print(
+                f"{sum(clipped)} values of {len(clipped)} records are beyond "
+                f"+-{INT16_LIMIT * scale:g} {unit} and were stored as that; --dtype float32 keeps "
+                "them",
+                file=sys.stderr,
+            )
+    return {**store, "shards": [shard.to_dict() for shard in content.shards]}
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Delete what this preparation may not write again: another label set, or no pairs now."""
+    remove_files(folder / LABEL_FOLDER, LABEL_FILES)
+    remove_files(folder / CMSC_FOLDER, CMSC_FILES)
+    remove_files(folder / IDENTIFICATION_FOLDER, IDENTIFICATION_FILES)
+
+
+def _write_labels(
+    folder: Path, label_set: LabelSet | None, records: Sequence[RecordRow]
+) -> dict[str, Any]:
+    """Write ``labels/`` and return its entry in ``meta.json``."""
+    if label_set is None:
+        return {}
+    matrix = label_matrix(label_set, records)
+    write_label_files(folder / LABEL_FOLDER, matrix)
+    without = labels_without_weight(matrix)
+    if without:
+        shown = ", ".join(without[:8]) + (", ..." if len(without) > 8 else "")
+        print(
+            f"{len(without)} of {len(matrix.names)} labels are true of no training record, or of "
+            f"all ({shown}); {WEIGHTS_FILE} holds inf or 0 for them, which the criterion refuses: "
+            f"pass on {FINITE_WEIGHTS_FILE}, which gives them weight 1",
+            file=sys.stderr,
+        )
+    labelled = {split: matrix.counts().get(split, 0) for split in SPLITS}
+    return {"labels": {"set": label_set.name, "names": list(matrix.names), "labelled": labelled}}
 
 
 def patient_sides(records: Iterable[RecordRow]) -> dict[str, str]:

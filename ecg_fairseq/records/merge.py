@@ -21,12 +21,14 @@ from typing import Any
 import ecg_fairseq
 from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.files import read_json, sha256_of_file, write_json
-from ecg_fairseq.records.prepare import preparation_plan, prepare, records_per_shard
+from ecg_fairseq.records.cohort import Cohort
+from ecg_fairseq.records.input_state import input_states
+from ecg_fairseq.records.preparation_folder import PLAN_FILE, preparation_plan
+from ecg_fairseq.records.prepare import prepare, records_per_shard
 from ecg_fairseq.records.shard_jobs import WORK_FOLDER, done_file
 from ecg_fairseq.records.store import shard_file
 
 COMMAND_FILE = "command.json"
-PLAN_FILE = "plan.json"
 _SCRIPT_NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 # A part may differ from the others in these, and the merged run takes none of them.
 _OWN_OPTIONS = ("shard", "out", "workers", "progress", "overwrite", "debug", "dry_run")
@@ -58,7 +60,7 @@ def merge(parts: Sequence[Path], out: Path, workers: int = 1) -> dict[str, Any]:
             raw data changed, or ``out`` holds something else.
         EcgError: the disk is full or cannot be written.
     """
-    from ecg_fairseq.records.prepare_command import options_from
+    from ecg_fairseq.records.prepare_command import cohort_from, options_from
 
     found = [_open_part(folder) for folder in parts]
     _check_same(found)
@@ -66,8 +68,9 @@ def merge(parts: Sequence[Path], out: Path, workers: int = 1) -> dict[str, Any]:
     # The cohort first: where the raw data are gone, nothing is to be written.
     module = _script(found[0])
     arguments = _arguments(module, found[0], out, workers)
-    cohort, options = module.make_cohort(arguments), options_from(arguments)
-    if preparation_plan(cohort, options) != found[0].plan:
+    cohort = cohort_from(arguments, module.make_cohort)
+    options = options_from(arguments)
+    if preparation_plan(cohort, options) != found[0].plan or _is_changed(cohort, chosen):
         raise ManifestError(
             f"the raw data or this program changed since {found[0].folder} was written; write all "
             "parts anew"
@@ -77,6 +80,14 @@ def merge(parts: Sequence[Path], out: Path, workers: int = 1) -> dict[str, Any]:
     for index, folder in chosen.items():
         _take_shard(index, folder, out)
     return prepare(cohort, options)
+
+
+def _is_changed(cohort: Cohort, chosen: dict[int, Path]) -> bool:
+    """Say whether the files that some shard was made from are not as they were."""
+    size = records_per_shard(len(cohort.sources))
+    states = input_states([cohort.sources[index * size : (index + 1) * size] for index in chosen])
+    made = [read_json(done_file(folder, i), ManifestError, "shard") for i, folder in chosen.items()]
+    return any(item.get("inputs") != state for item, state in zip(made, states, strict=True))
 
 
 def _open_part(folder: Path) -> _Part:

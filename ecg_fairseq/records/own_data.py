@@ -1,14 +1,16 @@
-"""A user's own recordings: one array (N, L, T) or a folder of WFDB records, and CSV tables.
+"""A user's own recordings: one array (N, L, T) or a folder of records, and CSV tables.
 
 Labels table: one line a record. ``record_id`` names it (an array may do without: line i is row i);
-``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are understood, other columns are labels.
+``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are understood, other columns are labels;
+those of 0 and 1 alone are the columns of ``labels/y.npy``.
 Questions table: ``record_id``, ``question``, ``answer`` (names separated by ``;``), and optionally
 ``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``).
 """
 
 import csv
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,12 @@ from ecg_fairseq.records.cohort import (
     labels_text,
     no_questions,
 )
+from ecg_fairseq.records.label_set import LabelSet
+from ecg_fairseq.records.label_table import truth_of, without_suffix
 from ecg_fairseq.records.manifest import SPLITS, RecordRow
 from ecg_fairseq.records.question import Question, canonical_answer
-from ecg_fairseq.records.read import open_array, parse_leads
+from ecg_fairseq.records.read import FORMATS, open_array, parse_leads
+from ecg_fairseq.records.record_search import FoundRecord, FoundRecords, find_records
 from ecg_fairseq.records.splits import keep_fraction
 from ecg_fairseq.records.wfdb_header import millivolts_per_unit
 
@@ -38,7 +43,8 @@ class OwnData:
     """What the user has.
 
     Attributes:
-        path: a ``.npy`` array (N, L, T), or a folder of WFDB records (searched recursively).
+        path: a ``.npy`` array (N, L, T), or a folder of records of any format (searched
+            recursively).
         leads: comma-separated names of the array's leads; default the usual twelve.
         unit: physical unit of the array (mV, uV, V).
         split: ``patient`` (drawn, 80/10/10) or ``column`` (column ``split`` of the labels table).
@@ -62,17 +68,52 @@ def own_cohort(data: OwnData) -> Cohort:
         ManifestError: something is missing or does not fit together; the message says what.
     """
     table = read_table(data.labels) if data.labels else []
-    sources = _array_sources(data, table) if data.path.is_file() else _wfdb_sources(data, table)
+    notes: dict[str, Any] = {}
+    if data.path.is_file():
+        sources = _array_sources(data, table)
+    else:
+        found = _find_records(data)
+        sources = _folder_sources(data, table, found.records)
+        notes |= {"files_not_used": found.others} if found.others else {}
     sources = [item for item in sources if keep_fraction(item.patient_id, data.fraction, data.seed)]
     has_patients = bool(table) and "patient_id" in table[0]
+    if not has_patients:
+        print(
+            "no column patient_id in --labels: each recording counts as its own patient, so those "
+            "of one patient may end on different sides",
+            file=sys.stderr,
+        )
     maker = _question_maker(read_table(data.questions)) if data.questions else no_questions
+    label_set, left_out = own_label_set(table)
+    notes |= {"label_columns_not_0_1": left_out} if left_out else {}
     return Cohort(
         "own_data",
         sources,
         data.split,
         make_questions=maker,
-        notes={"patients": "column patient_id" if has_patients else "each record its own patient"},
+        label_set=label_set,
+        notes={
+            "patients": "column patient_id" if has_patients else "each record its own patient",
+            **notes,
+        },
     )
+
+
+def own_label_set(table: Table) -> tuple[LabelSet | None, list[str]]:
+    """Return the columns of 0 and 1 as a label set, and the names of the columns that are others.
+
+    What texts and numbers mean is not guessed; without a column of 0 and 1 there is no label set.
+    """
+    columns = [name for name in (table[0] if table else ()) if name and name not in _RESERVED]
+    is_label = {name: all(truth_of(row[name]) is not None for row in table) for name in columns}
+    names = tuple(name for name in columns if is_label[name])
+
+    def positives(row: RecordRow) -> Collection[str] | None:
+        labels = row.labels
+        return [name for name in names if truth_of(str(labels.get(name, "")))]
+
+    left_out = [name for name in columns if not is_label[name]]
+    return (LabelSet("own", names, positives) if names else None), left_out
 
 
 def read_table(path: Path) -> Table:
@@ -129,38 +170,48 @@ def _array_sources(data: OwnData, table: Table) -> list[SourceRecord]:
     ]
 
 
-def _wfdb_sources(data: OwnData, table: Table) -> list[SourceRecord]:
+def _find_records(data: OwnData) -> FoundRecords:
     if not data.path.is_dir():
+        raise ManifestError(f"{data.path} not found; expected a .npy array or a folder of records")
+    found = find_records(data.path)
+    others = ", ".join(f"{count} {kind}" for kind, count in found.others.items())
+    if not found.records:
         raise ManifestError(
-            f"{data.path} not found; expected a .npy array or a folder of WFDB records"
+            f"no recording below {data.path} (files: {others or 'none'}); expected {FORMATS}"
         )
-    headers = sorted(path for path in data.path.rglob("*.hea") if path.is_file())
-    if not headers:
-        raise ManifestError(f"no WFDB header (*.hea) below {data.path}; check the folder")
-    names = {str(path.relative_to(data.path).with_suffix("")): path for path in headers}
-    by_name = _match_table(table, names, data)
+    if others:
+        print(f"files below {data.path} that are no recordings: {others}", file=sys.stderr)
+    return found
+
+
+def _folder_sources(
+    data: OwnData, table: Table, records: Mapping[str, FoundRecord]
+) -> list[SourceRecord]:
+    by_name = _match_table(table, records, data)
     return [
         _source(
             by_name[name] if by_name else {},
             record_id=name,
             data=data,
-            path=path.resolve().with_suffix(""),
+            path=record.path,
             source=name,
+            array_row=record.row,
         )
-        for name, path in names.items()
+        for name, record in records.items()
         if not by_name or name in by_name
     ]
 
 
-def _match_table(table: Table, names: dict[str, Path], data: OwnData) -> dict[str, dict[str, str]]:
+def _match_table(table: Table, names: Collection[str], data: OwnData) -> dict[str, dict[str, str]]:
     """Return record name -> line; a line may give the path below the folder or the file's stem."""
     if table and "record_id" not in table[0]:
-        raise ManifestError(f"{data.labels} has no column record_id; it must name the WFDB records")
+        raise ManifestError(f"{data.labels} has no column record_id; it must name the records")
     stems = Counter(Path(name).name for name in names)
     by_stem = {Path(name).name: name for name in names if stems[Path(name).name] == 1}
     matched: dict[str, dict[str, str]] = {}
     for row in table:
-        wanted = row["record_id"].removesuffix(".hea")
+        wanted = row["record_id"]
+        wanted = wanted if wanted in names else without_suffix(wanted)
         name = wanted if wanted in names else by_stem.get(wanted)
         if name is None or name in matched:
             raise ManifestError(
@@ -211,7 +262,8 @@ def _question_maker(table: Table) -> QuestionMaker:
         kept: Questions = {split: [] for split in SPLITS}
         dropped = 0
         for number, cells in enumerate(table):
-            row = by_id.get(cells["record_id"].removesuffix(".hea"))
+            wanted = cells["record_id"]
+            row = by_id.get(wanted) or by_id.get(without_suffix(wanted))
             if row is None:
                 dropped += 1
                 continue

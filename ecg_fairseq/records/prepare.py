@@ -6,83 +6,50 @@ because byte-identical signals must end on one side.
 """
 
 import json
-import os
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ecg_fairseq.errors import EcgError, ManifestError, RecordError
-from ecg_fairseq.files import read_json, sha256_of_json, write_json
+from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.cohort import Cohort, SourceRecord, load_source
 from ecg_fairseq.records.histogram import (
-    PERCENTILE_RULES,
     count_values,
+    no_statistics,
     published_statistics,
     statistics_of,
 )
 from ecg_fairseq.records.manifest import RecordRow
 from ecg_fairseq.records.manifest_writer import ManifestContent, write_manifest, write_skipped
+from ecg_fairseq.records.preparation_folder import (
+    claim_folder,
+    finished_shards,
+    remove,
+    remove_leftovers,
+)
+from ecg_fairseq.records.prepare_options import PrepareOptions
 from ecg_fairseq.records.question_sample import limit_questions
 from ecg_fairseq.records.shard_jobs import (
-    WORK_FOLDER,
     CountTask,
     Outcome,
     ShardResult,
     ShardTask,
     count_shard,
-    load_result,
     prepare_shard,
     run_tasks,
 )
 from ecg_fairseq.records.splits import Assignment, Member, split_as_published, split_by_patient
-from ecg_fairseq.records.store import STORE_FOLDER, Store, scale_of
+from ecg_fairseq.records.store import Store, scale_of
 from ecg_fairseq.signal.recipe import Recipe
 
 _MANY_VALUES = 100_000_000
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """How to prepare.
-
-    Attributes:
-        shard: (i, n): write only every n-th shard of the store, starting with number i.
-        max_skip_fraction: more skipped records than this end the run.
-        percentile_rule: ``exact``, or ECG-Byte's published ``first-four-windows``.
-        max_questions: side -> most questions, sampled with the seed.
-    """
-
-    out: Path
-    recipe: Recipe
-    workers: int = 1
-    seed: int = 0
-    dtype: str = "float32"
-    shard: tuple[int, int] | None = None
-    max_skip_fraction: float = 0.1
-    percentile_rule: str = "exact"
-    progress: str = "auto"
-    overwrite: bool = False
-    max_questions: Mapping[str, int] = field(default_factory=dict)
-
-    def check(self) -> None:
-        """Refuse values out of range with a ManifestError."""
-        scale_of(self.dtype)
-        if self.shard and not 0 <= self.shard[0] < self.shard[1]:
-            raise ManifestError(f"--shard {self.shard[0]}/{self.shard[1]}; expected 0/n to (n-1)/n")
-        if not 0 <= self.max_skip_fraction <= 1:
-            raise ManifestError(f"--max-skip-fraction {self.max_skip_fraction}; expected 0 to 1")
-        if self.percentile_rule not in PERCENTILE_RULES:
-            raise ManifestError(
-                f"percentile rule {self.percentile_rule!r}; expected one of {PERCENTILE_RULES}"
-            )
 
 
 def prepare(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
@@ -98,7 +65,7 @@ def prepare(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
     start = time.monotonic()
     options.check()
     cohort.check()
-    _claim_folder(cohort, options)
+    claim_folder(cohort, options)
     results = _write_store(cohort, options)
     if options.shard:
         outcomes = [outcome for result in results.values() for outcome in result.outcomes]
@@ -155,65 +122,6 @@ def records_per_shard(num_records: int) -> int:
     return min(4096, max(16, -(-num_records // 64)))
 
 
-def preparation_plan(cohort: Cohort, options: PrepareOptions) -> dict[str, Any]:
-    """Return what the store's bytes depend on; files count with size and time of change."""
-    files: dict[str, list[int]] = {}
-    entries = []
-    for source in cohort.sources:
-        for path in (source.path, f"{source.path}.hea", f"{source.path}.dat"):
-            if path not in files and os.path.isfile(path):
-                state = os.stat(path)
-                files[path] = [state.st_size, state.st_mtime_ns]
-        entries.append([source.record_id, source.path, source.array_row, source.leads])
-    return {
-        "dataset": cohort.dataset,
-        "recipe": options.recipe.hash(),
-        "dtype": options.dtype,
-        "num_records": len(entries),
-        "input_sha256": sha256_of_json([entries, sorted(files.items())]),
-    }
-
-
-def _claim_folder(cohort: Cohort, options: PrepareOptions) -> None:
-    """Make sure that the folder holds nothing, or an earlier run of the same preparation.
-
-    Parts of one store (``--shard``) may start at the same moment, so a folder without a plan is
-    taken as it is and nothing is removed from it.
-    """
-    plan_path = options.out / WORK_FOLDER / "plan.json"
-    plan = preparation_plan(cohort, options)
-    if plan_path.is_file():
-        if read_json(plan_path, ManifestError, "preparation plan") == plan:
-            return
-        is_finished = (options.out / "meta.json").exists()
-        if (is_finished or options.shard) and not options.overwrite:
-            raise ManifestError(
-                f"{options.out} holds a manifest made from other input, recipe or options; choose "
-                "another --out, or give --overwrite to make it anew"
-            )
-        print(f"{options.out}: input or options changed, starting anew", file=sys.stderr)
-        for name in ("meta.json", WORK_FOLDER, STORE_FOLDER):
-            _remove(options.out / name)
-    elif not options.overwrite and _holds_other_files(options.out):
-        raise ManifestError(
-            f"{options.out} is not empty and was not made by a preparation; choose another --out, "
-            "or give --overwrite to add the manifest's files to it"
-        )
-    write_json(plan_path, plan)
-
-
-def _holds_other_files(folder: Path) -> bool:
-    own = (WORK_FOLDER, STORE_FOLDER)
-    return folder.exists() and any(path.name not in own for path in folder.iterdir())
-
-
-def _remove(path: Path) -> None:
-    try:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    except OSError as error:
-        raise EcgError(f"cannot remove {path}: {error.strerror or error}") from error
-
-
 def _write_store(cohort: Cohort, options: PrepareOptions) -> dict[int, ShardResult]:
     size = records_per_shard(len(cohort.sources))
     parts = [cohort.sources[start : start + size] for start in range(0, len(cohort.sources), size)]
@@ -221,15 +129,8 @@ def _write_store(cohort: Cohort, options: PrepareOptions) -> dict[int, ShardResu
         wanted = list(range(options.shard[0], len(parts), options.shard[1]))
     else:
         wanted = list(range(len(parts)))
-    results: dict[int, ShardResult] = {}
-    for index in wanted:
-        found = load_result(options.out, index, [source.record_id for source in parts[index]])
-        if found:
-            results[index] = found
+    results = finished_shards(options, {index: parts[index] for index in wanted})
     missing = [index for index in wanted if index not in results]
-    if results:
-        kept = sum(len(parts[index]) for index in results)
-        print(f"{kept} records were prepared by an earlier run", file=sys.stderr)
     tasks = (
         ShardTask(str(options.out), index, parts[index], options.recipe, options.dtype)
         for index in missing
@@ -270,7 +171,8 @@ def _check_skipped(skipped: list[Outcome], allowed: float, options: PrepareOptio
 
 def _finish(cohort: Cohort, options: PrepareOptions, results: list[ShardResult]) -> dict[str, Any]:
     """Write everything but the store. Without meta.json a folder counts as unfinished."""
-    _remove(options.out / "meta.json")
+    remove(options.out / "meta.json")
+    remove_leftovers(options.out)
     outcomes = [outcome for result in results for outcome in result.outcomes]
     assignment = _assign(cohort, outcomes, options.seed)
     rows = _rows(cohort, outcomes, assignment)
@@ -290,8 +192,10 @@ def _finish(cohort: Cohort, options: PrepareOptions, results: list[ShardResult])
         questions=questions,
         statistics=statistics,
         signal_hashes={item.record_id: item.signal_hash for item in outcomes if not item.reason},
+        num_clipped={item.record_id: item.num_clipped for item in outcomes if item.num_clipped},
         split_rule=cohort.split_rule,
         seed=options.seed,
+        label_set=cohort.label_set,
         notes={**cohort.notes, **notes},
     )
     return write_manifest(options.out, content)
@@ -367,6 +271,13 @@ def _statistics(
         if row.split == "train"
         for segment in range(row.num_segments)
     ]
+    if not wanted:
+        print(
+            "the training side has no usable record: this manifest serves for evaluation only, and "
+            "no percentiles were taken",
+            file=sys.stderr,
+        )
+        return no_statistics(options.percentile_rule)
     if options.percentile_rule == "first-four-windows":
         return published_statistics((store.read(row) for row in wanted), options.seed)
     per_shard: dict[int, list[int]] = {}

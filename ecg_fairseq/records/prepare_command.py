@@ -12,6 +12,7 @@ from ecg_fairseq.errors import EcgError
 from ecg_fairseq.progress import MODES
 from ecg_fairseq.records.cohort import Cohort
 from ecg_fairseq.records.histogram import PERCENTILE_RULES
+from ecg_fairseq.records.label_table import with_label_table
 from ecg_fairseq.records.merge import write_command
 from ecg_fairseq.records.prepare import PrepareOptions, estimate, prepare, summary_line
 from ecg_fairseq.records.question_sample import parse_limits
@@ -54,6 +55,13 @@ def manifest_parser(description: str | None, raw_help: str) -> argparse.Argument
         default="",
         help="ask at most N questions of a side, a seeded sample: valid=500,test=1500",
     )
+    parser.add_argument(
+        "--label-table",
+        type=Path,
+        metavar="CSV",
+        help="labels in place of the dataset's own: column record_id (or as the dataset calls it), "
+        "and one column of 0 and 1 for each label",
+    )
     parser.add_argument("--dry-run", action="store_true", help="estimate time and disk, write none")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace another manifest in --out"
@@ -87,6 +95,18 @@ def options_from(arguments: argparse.Namespace) -> PrepareOptions:
     )
 
 
+def cohort_from(
+    arguments: argparse.Namespace, make_cohort: Callable[[argparse.Namespace], Cohort]
+) -> Cohort:
+    """Return the cohort of a dataset script, with the options that all scripts share applied.
+
+    Raises:
+        ManifestError: the raw data or the label table are missing or damaged.
+    """
+    cohort = make_cohort(arguments)
+    return with_label_table(cohort, arguments.label_table) if arguments.label_table else cohort
+
+
 def run_manifest_script(
     parser: argparse.ArgumentParser,
     make_cohort: Callable[[argparse.Namespace], Cohort],
@@ -101,7 +121,7 @@ def run_manifest_script(
     try:
         options = options_from(arguments)
         options.check()
-        cohort = make_cohort(arguments)
+        cohort = cohort_from(arguments, make_cohort)
         if arguments.dry_run:
             print(json.dumps(estimate(cohort, options)))
         else:

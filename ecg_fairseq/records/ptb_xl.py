@@ -6,7 +6,6 @@ Scientific Data 7, 154 (2020).
 
 import ast
 import csv
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,10 +19,13 @@ from ecg_fairseq.records.cohort import (
     labels_text,
     no_questions,
 )
+from ecg_fairseq.records.csv_table import number_of, whole_number
+from ecg_fairseq.records.label_set import LabelSet
 from ecg_fairseq.records.splits import keep_fraction
 
 RATES = (500, 100)
 SPLIT_RULES = ("strat_fold", "patient")
+ID_COLUMNS = ("ecg_id",)
 _FILE_COLUMN = {500: "filename_hr", 100: "filename_lr"}
 _NEEDED = ("ecg_id", "patient_id", "scp_codes", "strat_fold")
 _KEPT_AS_TEXT = (
@@ -154,7 +156,7 @@ def _source(
     relative = PurePosixPath(name)
     if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name:
         raise ManifestError(f"{where}: {column} is {name!r}; expected a path below the dataset")
-    fold = _number(row["strat_fold"])
+    fold = number_of(row["strat_fold"])
     if fold is None or not 1 <= fold <= 10:
         raise ManifestError(f"{where}: strat_fold {row['strat_fold']!r}; expected 1 to 10")
     if not row["patient_id"] or not row["ecg_id"]:
@@ -167,25 +169,11 @@ def _source(
         path=str(folder.resolve() / relative),
         source=str(relative),
         side=side_of_fold(int(fold)),
-        age=_number(row.get("age")),
+        age=number_of(row.get("age")),
         sex=_SEXES.get(whole_number(row.get("sex") or ""), ""),
         labels_json=labels_text(labels),
         report=row.get("report") or "",
     )
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def whole_number(text: str) -> str:
-    """Return ``13243.0`` as ``13243``; other texts as they are."""
-    number = _number(text)
-    return str(int(number)) if number is not None and number == int(number) else text.strip()
 
 
 def ptb_xl_cohort(
@@ -195,6 +183,7 @@ def ptb_xl_cohort(
     fraction: float = 1.0,
     seed: int = 0,
     make_questions: QuestionMaker = no_questions,
+    label_set: LabelSet | None = None,
 ) -> Cohort:
     """Return PTB-XL as a cohort.
 
@@ -202,6 +191,7 @@ def ptb_xl_cohort(
         split: ``strat_fold`` (published folds) or ``patient`` (80/10/10, seeded).
         fraction: share of the patients to keep.
         make_questions: see :mod:`ecg_fairseq.records.label_question_maker`.
+        label_set: see :mod:`ecg_fairseq.records.ptb_xl_labels`.
 
     Raises:
         ManifestError: see :func:`read_ptb_xl`; unknown split; nothing left.
@@ -215,7 +205,14 @@ def ptb_xl_cohort(
     ]
     if split == "patient":
         sources = [without_side(source) for source in sources]
-    return Cohort("ptb_xl", sources, split, make_questions=make_questions)
+    return Cohort(
+        "ptb_xl",
+        sources,
+        split,
+        make_questions=make_questions,
+        label_set=label_set,
+        id_columns=ID_COLUMNS,
+    )
 
 
 def without_side(source: SourceRecord) -> SourceRecord:

@@ -11,7 +11,7 @@ from ecg_fairseq.files import atomic_write
 
 EMPTY_ANSWER = "none"
 STYLES = ("template", "paraphrased")
-ORIGINS = ("ecg_qa", "labels", "own")
+ORIGINS = ("ecg_qa", "labels", "own", "reports", "ecg_chat")
 ANSWER_SEPARATOR = "; "
 
 
@@ -42,7 +42,8 @@ class Question:
         record_ids: one recording, or two for comparisons, in the order of the question.
         patient_ids: patients of ``record_ids``, in the same order.
         options: the closed set of possible answers, or None for an open question.
-        origin: ``ecg_qa``, ``labels`` (built from a dataset's labels) or ``own``.
+        origin: ``ecg_qa``, ``labels`` (built from a dataset's labels), ``reports`` (the answer is a
+            recording's written report), ``ecg_chat`` (of its conversations) or ``own``.
     """
 
     id: str

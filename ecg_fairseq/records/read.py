@@ -9,6 +9,9 @@ import numpy as np
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records import dicom_reader, hdf5_reader, matlab5
 from ecg_fairseq.records.bounded import read_sidecar, to_float32
+from ecg_fairseq.records.bounded_xml import root_name
+from ecg_fairseq.records.cardiosoft_xml import ROOT as CARDIOSOFT_ROOT
+from ecg_fairseq.records.cardiosoft_xml import WAVEFORMS, read_cardiosoft
 from ecg_fairseq.records.challenge_mat import is_matlab4, no_header_error
 from ecg_fairseq.records.csv_reader import SNIFF_BYTES, is_csv, read_csv
 from ecg_fairseq.records.muse_xml import read_muse
@@ -22,8 +25,8 @@ _XML_STARTS = (b"<", b"\xff\xfe<\0", b"\xfe\xff\0<")
 _WFDB_SUFFIXES = (".hea", ".dat", ".mat")
 FORMATS = (
     "a WFDB record (.hea with its signal file, PhysioNet-challenge .mat included), a "
-    "fairseq-signals .mat, a CODE-15% .hdf5 (FILE:ROW), MUSE XML, DICOM, or a .npy or .csv array "
-    "with a .json sidecar"
+    "fairseq-signals .mat, a CODE-15% .hdf5 (FILE:ROW), MUSE or CardioSoft XML, DICOM, or a .npy "
+    "or .csv array with a .json sidecar"
 )
 Reader = Callable[[Path, str | None, str | None], EcgRecord]
 
@@ -35,8 +38,9 @@ def read_record(
 
     Formats: a WFDB record (header path with or without ``.hea``, or its signal file; so also the
     PhysioNet challenge's ``.mat``), a ``.mat`` of fairseq-signals, a row of a CODE-15% part
-    (``exams_part0.hdf5:ROW``), MUSE XML, DICOM ECG (needs pydicom), and arrays in mV: ``.npy``
-    (L, T) or CSV (a column a lead) with a sidecar ``NAME.json`` {"leads": [...], "fs_hz": 500}.
+    (``exams_part0.hdf5:ROW``), MUSE and CardioSoft XML (``ecg.xml:median`` for the median beat),
+    DICOM ECG (needs pydicom), and arrays in mV: ``.npy`` (L, T) or CSV (a column a lead) with a
+    sidecar ``NAME.json`` {"leads": [...], "fs_hz": 500}.
 
     Raises:
         RecordError: no such file, an unknown format, or damaged content.
@@ -50,7 +54,19 @@ def read_record(
     file, row = hdf5_reader.split_address(path)
     if row is not None:
         return hdf5_reader.read_code15(file, row, record_id, patient_id)
+    file, waveform = split_waveform(path)
+    if waveform is not None:
+        reader = read_cardiosoft if root_name(_start_of(file)) == CARDIOSOFT_ROOT else read_muse
+        return reader(file, record_id, patient_id, waveform)
     return read_wfdb(path, record_id, patient_id)
+
+
+def split_waveform(path: Path) -> tuple[Path, str | None]:
+    """Return (file, waveform) of ``FILE:median``; the waveform is None when the name has none."""
+    name, _, waveform = str(path).rpartition(":")
+    if waveform in WAVEFORMS and os.path.isfile(name):
+        return Path(name), waveform
+    return path, None
 
 
 def _reader_of(path: Path) -> Reader:
@@ -71,7 +87,7 @@ def _reader_of(path: Path) -> Reader:
     if is_matlab4(start):
         raise no_header_error(path)
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_XML_STARTS):
-        return read_muse
+        return read_cardiosoft if root_name(start) == CARDIOSOFT_ROOT else read_muse
     if is_csv(start):
         return read_csv
     if path.suffix in _WFDB_SUFFIXES:

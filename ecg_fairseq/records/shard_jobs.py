@@ -24,12 +24,21 @@ from ecg_fairseq.errors import EcgError, ManifestError, RecordError
 from ecg_fairseq.files import atomic_write, read_json
 from ecg_fairseq.records.cohort import SourceRecord, load_source
 from ecg_fairseq.records.histogram import count_values
-from ecg_fairseq.records.store import Shard, Store, decode_values, shard_file, write_shard
+from ecg_fairseq.records.input_state import input_state
+from ecg_fairseq.records.store import (
+    Shard,
+    Store,
+    decode_values,
+    num_clipped,
+    shard_file,
+    write_shard,
+)
 from ecg_fairseq.signal.recipe import Recipe
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 WORK_FOLDER = ".prepare"
+_ROWS_COUNTED = 64
 _ONE_THREAD = {
     name: "1"
     for name in (
@@ -52,13 +61,17 @@ _WORKER_ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one record: segments in the store, or the reason for skipping it."""
+    """What became of one record: segments in the store, or the reason for skipping it.
+
+    ``num_clipped`` of its values were too large for the store's dtype.
+    """
 
     record_id: str
     num_segments: int
     fs_hz: float = 0.0
     signal_hash: str = ""
     reason: str = ""
+    num_clipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,10 +87,14 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """One shard that stands, with the outcome of every record in order."""
+    """One shard that stands, with the outcome of every record in order.
+
+    ``inputs`` tells the state of the files it was made from: see input_state.py.
+    """
 
     shard: Shard
     outcomes: list[Outcome]
+    inputs: str
 
 
 def done_file(folder: Path | str, index: int) -> Path:
@@ -92,14 +109,14 @@ def prepare_shard(task: ShardTask) -> ShardResult:
         EcgError: the disk is full or cannot be written.
     """
     outcomes: list[Outcome] = []
+    inputs = input_state(task.sources)
     _remove_leftovers(Path(task.folder) / shard_file(task.index))
     blocks = _blocks(task, outcomes)
     shard = write_shard(task.folder, task.index, blocks, task.recipe.shape, task.dtype)
-    result = ShardResult(shard, outcomes)
+    result = ShardResult(shard, outcomes, inputs)
     with atomic_write(done_file(task.folder, task.index)) as stream:
-        json.dump(
-            {"shard": shard.to_dict(), "outcomes": [asdict(item) for item in outcomes]}, stream
-        )
+        made = {"shard": shard.to_dict(), "inputs": inputs}
+        json.dump(made | {"outcomes": [asdict(item) for item in outcomes]}, stream)
     return result
 
 
@@ -119,7 +136,10 @@ def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
             outcomes.append(Outcome(source.record_id, 0, reason=reason))
             continue
         digest = hashlib.sha256(record.signal.tobytes()).hexdigest()
-        outcomes.append(Outcome(source.record_id, len(segments), record.fs_hz, digest))
+        clipped = num_clipped(segments, task.dtype)
+        outcomes.append(
+            Outcome(source.record_id, len(segments), record.fs_hz, digest, num_clipped=clipped)
+        )
         yield segments
 
 
@@ -139,11 +159,12 @@ def load_result(folder: Path | str, index: int, record_ids: list[str]) -> ShardR
         value: Any = read_json(path, ManifestError, "finished shard")
         shard = Shard(**value["shard"])
         outcomes = [Outcome(**item) for item in value["outcomes"]]
+        inputs = str(value["inputs"])
         size = (Path(folder) / shard.file).stat().st_size
     except (ManifestError, KeyError, TypeError, OSError):
         return None
     same_records = [item.record_id for item in outcomes] == record_ids
-    return ShardResult(shard, outcomes) if same_records and size > 0 else None
+    return ShardResult(shard, outcomes, inputs) if same_records and size > 0 else None
 
 
 @dataclass(frozen=True)
@@ -165,10 +186,12 @@ def count_shard(task: CountTask) -> np.ndarray:
         "scale_mv": task.scale_mv,
         "shards": [task.shard.to_dict()],
     }
-    array = Store(task.folder, description, task.shape).array(0)
     total = count_values(np.empty(0))
-    for row in task.rows:
-        total += count_values(decode_values(array[row], task.scale_mv))
+    for start in range(0, len(task.rows), _ROWS_COUNTED):
+        # Opened afresh each time: what is mapped counts as memory until it is closed.
+        array = Store(task.folder, description, task.shape).array(0)
+        stored = array[task.rows[start : start + _ROWS_COUNTED]]
+        total += count_values(decode_values(stored, task.scale_mv))
     return total
 
 

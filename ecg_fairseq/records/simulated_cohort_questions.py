@@ -41,20 +41,25 @@ def write_ecg_qa(
     records: Sequence[LabelledRecord],
     seed: int,
     types: Iterable[str] = QUESTION_TYPES,
+    version: str = "ptbxl",
+    num_digits: int = 5,
 ) -> dict[str, int]:
-    """Build the questions of ``records`` and write them below ``folder``/ecgqa/ptbxl.
+    """Build the questions of ``records`` and write them below ``folder``/ecgqa/``version``.
+
+    Args:
+        num_digits: of the files' names.
 
     Returns:
         Number of questions of one style in each split.
     """
-    root = folder / "ecgqa" / "ptbxl"
+    root = folder / "ecgqa" / version
     types = tuple(types)
     counts: dict[str, int] = {}
     for style in STYLES:
         by_split = build_split_questions(records, seed, types, style)
         question_ids = _question_ids(by_split)
         for split, questions in by_split.items():
-            _write_shards(root / style / split, questions, question_ids)
+            _write_shards(root / style / split, questions, question_ids, num_digits)
             counts[split] = len(questions)
         if style == STYLES[0]:
             _write_answers(root, [item for items in by_split.values() for item in items])
@@ -79,13 +84,14 @@ def _write_shards(
     folder: Path,
     questions: Sequence[Question],
     question_ids: dict[tuple[int, tuple[str, ...]], int],
+    num_digits: int,
 ) -> None:
     for start in range(0, max(len(questions), 1), SHARD_SIZE):
         entries = [
             _entry(question, question_ids[_key(question)], start + offset)
             for offset, question in enumerate(questions[start : start + SHARD_SIZE])
         ]
-        with atomic_write(folder / f"{start:05d}.json") as stream:
+        with atomic_write(folder / f"{start:0{num_digits}d}.json") as stream:
             stream.write("[\n" + ",\n".join(entries) + "\n]" if entries else "[]")
     for stale in folder.glob("*.json"):
         if int(stale.stem) >= max(len(questions), 1):

@@ -1,4 +1,4 @@
-"""Samples of WFDB formats 16 and 212 straight through numpy; equal to the wfdb package's values."""
+"""Samples of WFDB formats 16, 32 and 212 straight through numpy; equal to the wfdb package's."""
 
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from ecg_fairseq.records.wfdb_header import (
 )
 from ecg_fairseq.signal.leads import canonical_leads
 
-FORMATS = ("16", "212")
-_INVALID = {"16": -32768, "212": -2048}
+FORMATS = ("16", "32", "212")
+_INVALID = {"16": -32768, "32": -(2**31), "212": -2048}
+_WHOLE = {"16": "<i2", "32": "<i4"}
 
 
 def is_fast(header: Header) -> bool:
@@ -47,22 +48,26 @@ def read_fast(header: Header, path: Path, has_checksums: bool = False) -> np.nda
     mark = _INVALID[header.signals[0].format]
     by_lead = np.ascontiguousarray(steps.T)
     invalid = by_lead == mark if by_lead.min() == mark else None
-    signal = by_lead.astype(np.float32)
-    baseline, divisor = _scales(header.signals)
+    # Steps of 32 bits may be larger than float32 counts exactly.
+    dtype = np.dtype(np.float64 if by_lead.dtype.itemsize > 2 else np.float32)
+    signal = by_lead.astype(dtype)
+    baseline, divisor = _scales(header.signals, dtype)
     if baseline is not None:
         signal -= baseline
     signal /= divisor
     if invalid is not None:
         signal[invalid] = np.nan
-    return signal
+    return signal.astype(np.float32, copy=False)
 
 
-def _scales(signals: tuple[SignalLine, ...]) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return baselines (None when all are zero) and steps per mV, float32 (L, 1)."""
+def _scales(
+    signals: tuple[SignalLine, ...], dtype: np.dtype
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return baselines (None when all are zero) and steps per mV, both (L, 1)."""
     baselines = [line.baseline for line in signals]
     per_mv = [line.gain / millivolts_per_unit(line.unit) for line in signals]
-    baseline = np.array(baselines, dtype=np.float32)[:, None] if any(baselines) else None
-    return baseline, np.array(per_mv, dtype=np.float32)[:, None]
+    baseline = np.array(baselines, dtype=dtype)[:, None] if any(baselines) else None
+    return baseline, np.array(per_mv, dtype=dtype)[:, None]
 
 
 def lead_names(header: Header) -> tuple[str, ...]:
@@ -71,11 +76,12 @@ def lead_names(header: Header) -> tuple[str, ...]:
 
 
 def _read_steps(header: Header, path: Path) -> np.ndarray:
-    """Return the stored steps, int16 (T, L)."""
+    """Return the stored steps, int16 or int32 (T, L)."""
     first = header.signals[0]
     num_samples = header.num_samples or 0
     count = num_samples * len(header.signals)
-    num_bytes = 2 * count if first.format == "16" else count // 2 * 3 + count % 2 * 2
+    whole = _WHOLE.get(first.format)
+    num_bytes = np.dtype(whole).itemsize * count if whole else count // 2 * 3 + count % 2 * 2
     target, size = find_signal_file(first.file, path)
     check_size(target, size, num_bytes + first.offset, num_samples, path)
     with open(target, "rb", buffering=0) as stream:
@@ -85,7 +91,7 @@ def _read_steps(header: Header, path: Path) -> np.ndarray:
         raw = np.frombuffer(stream.read(num_bytes), dtype=np.uint8)
     if len(raw) != num_bytes:
         raise RecordError(f"{target} gave {len(raw)} of {num_bytes} bytes; copy it again")
-    steps = raw.view("<i2") if first.format == "16" else unpack_212(raw, count)
+    steps = raw.view(whole) if whole else unpack_212(raw, count)
     return steps.reshape(num_samples, len(header.signals))
 
 

@@ -24,7 +24,9 @@ _DEFAULT_FS_HZ = 250.0
 _UNITS_PER_MV = {"mv": 1.0, "v": 1e-3, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+# PTB-XL+ writes the folder of its makers before the record's name, which wfdb refuses.
 _RECORD_LINE = re.compile(
+    r"(?P<folder>[^\s/]+/(?=[^\s/]*[^\s/\d]))?"
     r"(?P<name>[^\s/]+)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d+)"
     rf"(?:[ \t]+(?P<fs>{_NUMBER})(?:/{_NUMBER})?(?:\({_NUMBER}\))?(?:[ \t]+(?P<samples>\d+))?)?"
     r"(?:[ \t].*)?",
@@ -100,7 +102,7 @@ def parse_header(text: str, path: Path) -> Header | None:
         return None
     signals = []
     for line in lines[1 : num_signals + 1]:
-        signal = _signal(line)
+        signal = _signal(line.removeprefix(first["folder"] or ""))
         if signal is None:
             return None
         check_gain(signal.name, signal.gain, path)

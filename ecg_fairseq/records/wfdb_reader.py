@@ -1,4 +1,4 @@
-"""WFDB records (``.hea`` + signal file): own fast path for formats 16 and 212, wfdb for the rest.
+"""WFDB records (``.hea`` + signal file): own fast path for formats 16, 32 and 212, wfdb for others.
 
 The header is inspected first: a damaged one may ask for gigabytes, name a file elsewhere or promise
 more samples than the file holds, and wfdb itself would hang, crash or return nonsense.
@@ -54,7 +54,7 @@ def read_wfdb(
         path: the header file, with or without ``.hea``.
         record_id: default: the file's stem.
         patient_id: default: the record id.
-        has_checksums: compare samples with the header's checksums (formats 16 and 212 only).
+        has_checksums: compare samples with the header's checksums (formats 16, 32 and 212 only).
 
     Raises:
         RecordError: header or signal file is missing, damaged or contradictory, or a lead name,

@@ -82,6 +82,39 @@ def _canonical_leads(names: tuple[str, ...]) -> tuple[str, ...]:
     return leads
 
 
+def leads_of_setting(asked: str | Sequence[str | int]) -> tuple[str, ...]:
+    """Return the leads that a setting such as fairseq-signals' ``leads_to_load`` means.
+
+    Args:
+        asked: names or numbers (0 is I, 11 is V6), as a list or as the text of one:
+            ``"[I, II, V2]"``, ``"0,1,7"``; nothing in it is evaluated.
+
+    Raises:
+        RecordError: a name or number is unknown, there is no lead, or one is named twice.
+
+    >>> leads_of_setting("[0, 'II', v2]")
+    ('I', 'II', 'V2')
+    """
+    items: list[str | int] = list(asked)
+    if isinstance(asked, str):
+        parts = (part.strip().strip("'\"") for part in asked.strip().strip("[]()").split(","))
+        items = [int(part) if part.isdecimal() else part for part in parts if part]
+    names = tuple(_lead_of_item(item) for item in items)
+    if not names or len(set(names)) < len(names):
+        raise RecordError(
+            f"{asked!r} names {', '.join(names) or 'no lead'}; name at least one lead and each once"
+        )
+    return names
+
+
+def _lead_of_item(item: str | int) -> str:
+    if isinstance(item, str | bool):
+        return canonical_lead_name(str(item))
+    if not 0 <= item < len(CANONICAL_LEADS):
+        raise RecordError(f"lead number {item}; expected 0 (I) to {len(CANONICAL_LEADS) - 1} (V6)")
+    return CANONICAL_LEADS[item]
+
+
 def select_leads(signal: np.ndarray, leads: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """Return the rows of ``signal`` (L, T) that hold the ``wanted`` leads, in that order.
 

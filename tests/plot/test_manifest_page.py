@@ -82,7 +82,7 @@ def test_draw_takes_all_sides_and_does_not_depend_on_order(folder):
     manifest = Manifest.load(folder)
     rows = choose_rows(manifest, 6)
     assert {row.split for row in rows} == {"train", "valid", "test"}
-    manifest.records = dict(reversed(manifest.records.items()))
+    manifest.records = dict(reversed(list(manifest.records.items())))
     assert choose_rows(manifest, 6) == rows
     assert choose_rows(manifest, 0) == []
     assert len(choose_rows(manifest, 99)) == 19

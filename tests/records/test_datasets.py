@@ -292,7 +292,7 @@ def test_own_data_mistakes_are_explained(ptb_xl, tmp_path):
     np.save(flat, np.zeros((12, 5000)))
     for data, message in (
         (OwnData(tmp_path / "nix"), "not found"),
-        (OwnData(tmp_path / "empty"), "no WFDB header"),
+        (OwnData(tmp_path / "empty"), "no recording below"),
         (OwnData(path), "--fs 500"),
         (OwnData(path, leads="I,II", fs_hz=500.0), "expected \\(records, leads, samples\\)"),
         (OwnData(path, leads="I,Q", fs_hz=500.0), "unknown lead name"),

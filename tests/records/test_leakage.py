@@ -2,17 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ecg_fairseq.cli.main import main
+from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import write_json
 from ecg_fairseq.records.ecg_qa import EcgQaChoice, ecg_qa_cohort
 from ecg_fairseq.records.leakage import find_leaks
 from ecg_fairseq.records.manifest import Manifest
 from ecg_fairseq.records.prepare import PrepareOptions, prepare
-from ecg_fairseq.records.prevalence import label_prevalence
+from ecg_fairseq.records.prevalence import label_prevalence, label_set_prevalence
 from ecg_fairseq.records.ptb_xl import ptb_xl_cohort
+from ecg_fairseq.records.ptb_xl_labels import ptb_xl_label_set
 from ecg_fairseq.signal.recipes import get_recipe
 
 
@@ -129,6 +133,45 @@ def test_prevalence_counts_records_once(sound):
     found = label_prevalence(Manifest.load(sound))
     assert found["superclass"]["NORM"] == {"train": 6, "valid": 1, "test": 1}
     assert found["scp_codes"]["IMI"] == {"train": 2, "valid": 1, "test": 1}
+
+
+def test_inspect_shows_the_label_set_and_tidy_texts(ptb_xl, options, capsys):
+    for number, noise in ((1, " , I-III,AVL,  "), (2, "I-III, AVL"), (3, "  alles ")):
+        ptb_xl.row(number)["static_noise"] = noise
+    for row in ptb_xl.rows:
+        row.setdefault("static_noise", "")
+    folder = ptb_xl.write()
+    cohort = ptb_xl_cohort(folder, label_set=ptb_xl_label_set(folder, "rhythm"))
+    prepare(cohort, replace(options("m"), dtype="int16"))
+    assert main(["inspect", str(options("m").out), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["manifests"][0]
+    assert report["label_set"] == {
+        "set": "rhythm",
+        "labelled": {"train": 6, "valid": 1, "test": 1},
+        "positives": {"SR": {"train": 6, "valid": 1, "test": 1}},
+    }
+    assert report["labels"]["static_noise"] == {
+        "I-III, AVL": {"train": 2, "valid": 0, "test": 0},
+        "alles": {"train": 1, "valid": 0, "test": 0},
+    }
+    assert main(["inspect", str(options("m").out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("  label set rhythm (labels/y.npy):")
+    assert lines[place + 1].split() == ["(records", "with", "labels)", "6", "1", "1"]
+    assert lines[place + 2].split() == ["SR", "6", "1", "1"]
+    assert "  stored as int16: off by at most 0.0005 mV, 0 values of 0 records clipped" in lines
+
+
+def test_label_files_of_another_manifest_are_refused(ptb_xl, options):
+    folder = ptb_xl.write()
+    cohort = ptb_xl_cohort(folder, label_set=ptb_xl_label_set(folder, "all"))
+    prepare(cohort, options("m"))
+    manifest = Manifest.load(options("m").out)
+    assert label_set_prevalence(manifest)["set"] == "all"
+    path = options("m").out / "labels/y.npy"
+    np.save(path, np.load(path)[:5])
+    with pytest.raises(ManifestError, match="5 rows for the 12 lines"):
+        label_set_prevalence(manifest)
 
 
 def test_inspect_explains_a_damaged_manifest(sound, tmp_path, capsys):

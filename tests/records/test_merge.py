@@ -19,11 +19,11 @@ NUM_RECORDS = 40
 SCRIPTS = Path(__file__).resolve().parents[2] / "manifests"
 
 
-def run_script(raw, out, *more, name="ptb_xl"):
+def run_script(raw, out, *more, name="ptb_xl", recipe="ecg_byte_beat"):
     specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     script = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(script)
-    words = [str(raw), "--out", str(out), "--recipe", "ecg_byte_beat", "--progress", "silent"]
+    words = [str(raw), "--out", str(out), "--recipe", recipe, "--progress", "silent"]
     words += ["--questions", "from-labels", *map(str, more)]
     assert run_manifest_script(script.build_parser(), script.make_cohort, words) == 0
 
@@ -78,6 +78,25 @@ def test_merged_parts_equal_a_single_run(parts, ptb_xl, tmp_path, capsys):
     (tmp_path / "merged/meta.json").unlink()
     merge(parts, tmp_path / "merged")
     assert contents(tmp_path / "merged") == contents(tmp_path / "single")
+
+
+def test_labels_and_pairs_are_merged_too(ptb_xl, tmp_path, monkeypatch):
+    ptb_xl.row(12)["patient_id"] = "111.0"
+    ptb_xl.write()
+    (tmp_path / "table.csv").write_text("ecg_id,AF\n1,1\n2,0\n11,1\n")
+    monkeypatch.setattr("ecg_fairseq.records.prepare.records_per_shard", lambda count: 4)
+    monkeypatch.setattr("ecg_fairseq.records.merge.records_per_shard", lambda count: 4)
+    monkeypatch.chdir(tmp_path)
+    labelled = ("--label-table", "table.csv")
+    for part in range(2):
+        shard = ("--shard", f"{part}/2")
+        run_script("ptb-xl", tmp_path / f"p{part}", *labelled, *shard, recipe="ecg_fm")
+    run_script("ptb-xl", tmp_path / "single", *labelled, recipe="ecg_fm")
+    monkeypatch.chdir("/")
+    merge([tmp_path / "p1", tmp_path / "p0"], tmp_path / "merged")
+    found = contents(tmp_path / "merged")
+    assert found == contents(tmp_path / "single")
+    assert {"labels/y.npy", "cmsc/train.tsv", "identification/test_probe.tsv"} <= set(found)
 
 
 def test_wrong_parts_are_refused_and_nothing_is_written(parts, ptb_xl, tmp_path, capsys):

@@ -27,15 +27,13 @@ def options(out: Path, **more) -> PrepareOptions:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return all files; line 1 of a segment list, the folder itself, is left out."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != "plan.json":
-            data = path.read_bytes()
-            is_list = path.parent == folder and path.stem in ("train", "valid", "test")
-            name = str(path.relative_to(folder))
-            found[name] = data.split(b"\n", 1)[1] if is_list and path.suffix == ".tsv" else data
-    return found
+    """Return all files; line 1 of a segment list, the folder itself, becomes ROOT."""
+    root = str(folder.resolve()).encode()
+    return {
+        str(path.relative_to(folder)): path.read_bytes().replace(root, b"ROOT")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "plan.json"
+    }
 
 
 @pytest.fixture
@@ -218,6 +216,42 @@ def test_int16_is_within_half_a_microvolt(ptb_xl, tmp_path):
     for name in exact.records:
         assert np.abs(exact.segment(name, 4) - packed.segment(name, 4)).max() <= 0.000501
     assert exact.split_hash == packed.split_hash
+
+
+def test_int16_of_standardised_signals_states_its_error(ptb_xl, tmp_path):
+    cohort = ptb_xl_cohort(ptb_xl.write())
+    recipe = get_recipe("ecg_fm")
+    prepare(cohort, options(tmp_path / "f", recipe=recipe))
+    prepare(cohort, options(tmp_path / "i", recipe=recipe, dtype="int16"))
+    exact, packed = Manifest.load(tmp_path / "f"), Manifest.load(tmp_path / "i")
+    store = packed.meta["store"]
+    assert (store["unit"], store["largest_error"]) == ("sd", 0.0005)
+    assert (store["clipped_records"], store["clipped_values"]) == (0, 0)
+    assert "clipped_values" not in exact.meta["store"]
+    for name in exact.records:
+        error = np.abs(exact.segment(name, 1) - packed.segment(name, 1)).max()
+        assert error <= store["largest_error"] * 1.01
+
+
+def test_values_beyond_int16_are_counted_and_never_wrapped(ptb_xl, tmp_path, capsys):
+    spikes = np.zeros(5000, np.int16)
+    spikes[[100, 3000]] = 900, -900  # 50 standard deviations of this lead
+    ptb_xl.signals[4][6] = spikes
+    cohort = ptb_xl_cohort(ptb_xl.write())
+    recipe = get_recipe("ecg_fm")
+    prepare(cohort, options(tmp_path / "f", recipe=recipe))
+    assert "beyond" not in capsys.readouterr().err
+    prepare(cohort, options(tmp_path / "i", recipe=recipe, dtype="int16"))
+    assert "2 values of 1 records are beyond +-32.767 sd" in capsys.readouterr().err
+    packed = Manifest.load(tmp_path / "i")
+    store = packed.meta["store"]
+    assert (store["clipped_records"], store["clipped_values"]) == (1, 2)
+    assert Manifest.load(tmp_path / "f").segment("4", 0)[6].max() == pytest.approx(50, rel=1e-3)
+    assert packed.segment("4", 0)[6].max() == pytest.approx(32.767)
+    assert packed.segment("4", 1)[6].min() == pytest.approx(-32.767)
+    # Taken up from finished shards, the count is the same.
+    prepare(cohort, options(tmp_path / "i", recipe=recipe, dtype="int16"))
+    assert Manifest.load(tmp_path / "i").meta["store"] == store
 
 
 def test_published_percentile_rule_is_an_option(ptb_xl, tmp_path):

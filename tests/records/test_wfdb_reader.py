@@ -53,7 +53,7 @@ def test_equals_wfdb_for_every_format(tmp_path, kind, samples):
     assert (got.leads, got.fs_hz, got.record_id) == (tuple(LEADS), 360.0, "a")
 
 
-@pytest.mark.parametrize(("kind", "mark"), [("16", -32768), ("212", -2048)])
+@pytest.mark.parametrize(("kind", "mark"), [("16", -32768), ("32", -(2**31)), ("212", -2048)])
 def test_invalid_marks_become_nan(tmp_path, kind, mark):
     steps = write(tmp_path, kind)
     steps[5, 1] = mark
@@ -176,6 +176,20 @@ def test_header_variants_are_parsed(tmp_path):
     assert (line.offset, line.gain, line.baseline, line.unit) == (24, 1000.0, 0, "mv")
     assert (line.checksum, line.name) == ("-3", "V4")
     assert parse_header("multi/3 12 500 90\n", tmp_path / "m.hea") is None
+
+
+@pytest.mark.parametrize("is_everywhere", [False, True])
+def test_a_folder_before_the_record_name_is_passed_over(tmp_path, is_everywhere):
+    write(tmp_path, "32")
+    wanted = read_wfdb(tmp_path / "a").signal
+    text = (tmp_path / "a.hea").read_text()
+    text = text.replace("a.dat", "made/a.dat") if is_everywhere else text
+    (tmp_path / "a.hea").write_text(text.replace("a 3 360", "made/a 3 360", 1))
+    np.testing.assert_array_equal(read_wfdb(tmp_path / "a").signal, wanted)
+    # Of another folder than the record's own: a path out of the dataset's folder.
+    (tmp_path / "a.hea").write_text((tmp_path / "a.hea").read_text().replace("a.dat", "o/a.dat"))
+    with pytest.raises(RecordError, match="own folder"):
+        read_wfdb(tmp_path / "a")
 
 
 def test_binary_and_latin_headers(tmp_path):

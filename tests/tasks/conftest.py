@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ecg_fm_manifest import SMALL_ENCODER, SMALL_HEAD, make_ecg_fm_manifest
 from fairseq_in_process import SMALL, train
 from toy_manifest import make_manifest
 
@@ -37,3 +38,30 @@ def checkpoint(toy, tmp_path_factory) -> Path:
         "dataset.validate_interval_updates=60",
         "checkpoint.save_interval_updates=60",
     )
+
+
+@pytest.fixture(scope="session")
+def segments(tmp_path_factory) -> Path:
+    """The toy manifest of 12-lead segments; read only."""
+    return make_ecg_fm_manifest(tmp_path_factory.mktemp("segments"))
+
+
+@pytest.fixture
+def segments_copy(segments, tmp_path) -> Path:
+    """A manifest of segments that a test may change."""
+    shutil.copytree(segments, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture(scope="session")
+def pretrained(segments, tmp_path_factory) -> Path:
+    """Two updates of joint pretraining, of another size than the YAMLs'."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    return train(segments, folder, *SMALL_ENCODER, *SMALL_HEAD, name="w2v_cmsc_rlm_tiny")
+
+
+@pytest.fixture(scope="session")
+def finetuned(segments, pretrained, tmp_path_factory) -> Path:
+    """Two updates of finetuning to labels."""
+    folder = tmp_path_factory.mktemp("finetuned")
+    return train(segments, folder, f"model.model_path={pretrained}", name="diagnosis_tiny")

@@ -36,6 +36,13 @@ _WEIGHT_NORM = {
 _OURS_ONLY = ("padding_reaches_positions", "checkpoint_activations", "compile_layers")
 # fairseq-signals repeats these settings of the task in its models.
 _FROM_TASK = ("normalize", "filter", "data")
+# What our tasks take from groups that fairseq-signals lacks or fills in part: no half precision.
+_TASK_LINKS = {
+    "common_precision": "False,False,False,False,False",
+    "seed": 1,
+    "save_dir": "checkpoints",
+    "criterion_name": "",
+}
 _TASK_FIELDS = {
     "_name", "data", "leads_to_load", "leads_bucket", "bucket_selection", "sample_rate", "filter",
     "normalize", "mean_path", "std_path", "enable_padding", "enable_padding_leads",
@@ -140,6 +147,8 @@ def convert_checkpoint(
     taken = {*report.matched, *renamed.values()}
     model = {key: tensors[key] if key in taken else state[key] for key in state}
     cfg["model"] = {"_name": name, **asdict(config)}
+    if cfg.get("task"):
+        cfg["task"] = {**_TASK_LINKS, **cfg["task"]}
     _write(out, foreign.content, cfg, model, {**report.as_dict(), "sha256": sha256_of_file(source)})
     return report
 

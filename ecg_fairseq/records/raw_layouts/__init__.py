@@ -17,6 +17,15 @@ WriteLayout = Callable[[Path, CohortSettings, int], dict[str, Any]]
 # name of a layout -> module of this folder
 LAYOUTS: dict[str, str] = {
     "ptb_xl": "ptb_xl",
+    "mimic_iv_ecg": "mimic_iv_ecg",
+    "physionet_2021": "physionet_2021",
+    "ludb": "ludb",
+    "ptb": "ptb",
+    "incart": "incart",
+    "code_15": "code_15",
+    "ptb_xl_plus": "ptb_xl_plus",
+    "uk_biobank": "uk_biobank",
+    "heartllm": "heartllm",
 }
 
 

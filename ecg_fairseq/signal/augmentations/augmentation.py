@@ -54,6 +54,14 @@ class Augmentation(ABC):
             parameters: what ``draw`` returned for this shape; None leaves the signal as it is.
         """
 
+    def apply_in_place(self, signal: np.ndarray, parameters: Any) -> None:
+        """Change a float32 signal (L, T) itself; to the last bit what ``apply`` returns.
+
+        A loader that has put a segment into its batch saves a copy so.
+        """
+        if parameters is not None:
+            signal[...] = self.apply(signal, parameters)
+
     def __call__(self, signal: np.ndarray, rng: Rng) -> np.ndarray:
         """Draw and apply at once."""
         return self.apply(signal, self.draw(rng, (signal.shape[0], signal.shape[1])))
@@ -86,14 +94,22 @@ class Chain(Augmentation):
 
     def apply(self, signal: np.ndarray, parameters: ChainParameters) -> np.ndarray:
         """Return the signal after all links."""
+        for link, drawn in self._drawn_links(parameters):
+            signal = link.apply(signal, drawn)
+        return signal.astype(np.float32, copy=False)
+
+    def apply_in_place(self, signal: np.ndarray, parameters: ChainParameters) -> None:
+        """Change a float32 signal itself; see the base class."""
+        for link, drawn in self._drawn_links(parameters):
+            link.apply_in_place(signal, drawn)
+
+    def _drawn_links(self, parameters: ChainParameters) -> list[tuple[Augmentation, Any]]:
         if len(parameters.links) != len(self.links):
             raise RecipeError(
                 f"parameters for {len(parameters.links)} augmentations, the chain has "
                 f"{len(self.links)}; apply it with what its own draw returned"
             )
-        for link, drawn in zip(self.links, parameters.links, strict=True):
-            signal = link.apply(signal, drawn)
-        return signal.astype(np.float32, copy=False)
+        return list(zip(self.links, parameters.links, strict=True))
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ class RandomLeadMasking(Augmentation):
             masked[~parameters.is_kept] = 0.0
         return masked
 
+    def apply_in_place(self, signal: np.ndarray, parameters: LeadMaskParameters | None) -> None:
+        """Mask a float32 signal itself; see the base class."""
+        if parameters is not None:
+            signal[~parameters.is_kept] = 0.0
+
     def _conditional(self, rng: Rng, num_leads: int) -> np.ndarray:
         if num_leads != len(CANONICAL_LEADS) or not all(0 <= n <= 6 for n in self.condition):
             raise RecipeError(

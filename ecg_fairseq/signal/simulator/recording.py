@@ -1,6 +1,6 @@
 """One recording: findings, anatomy and nuisances in; twelve leads out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -46,6 +46,7 @@ def simulate_recording(
     nuisance: Nuisance,
     fs_hz: float,
     random: np.random.Generator,
+    has_st: bool = True,
 ) -> Recording:
     """Simulate ten seconds of twelve leads.
 
@@ -55,12 +56,16 @@ def simulate_recording(
         nuisance: the recording's levels of noise.
         fs_hz: sampling rate, at least 100.
         random: the recording's own generator; nothing else is random.
+        has_st: False leaves the conducted beats' ST segments flat and changes nothing else: with
+            the same generator the twin of a recording, to compare with.
     """
     if fs_hz < 100:
         raise RecordError(f"a sampling rate of {fs_hz} Hz was asked for; give 100 Hz or more")
     beats_random, noise_random = random.spawn(2)
     rhythm = draw_rhythm(findings, beats_random)
     beat = draw_beat(findings, anatomy, rhythm.mean_rr_s, beats_random)
+    if not has_st:
+        beat = replace(beat, waves=replace(beat.waves, plateau_dipole=np.zeros(3)))
     num_samples = round(DURATION_S * fs_hz)
     time = np.arange(num_samples, dtype=np.float32) / np.float32(fs_hz)
     dipole = np.zeros((3, num_samples), dtype=np.float32)

@@ -227,35 +227,6 @@ def test_converted_checkpoint_loads_in_fairseq(
     assert all(torch.equal(model.state_dict()[key], state["model"][key]) for key in state["model"])
 
 
-def test_areas_take_all_processes_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ecg_fairseq.criterions.score_collector import ScoreCollector
-
-    scores, labels = torch.tensor([[0.1], [0.4], [0.35], [0.8]]), torch.tensor([[0], [0], [1], [1]])
-    other = ScoreCollector()
-    other.add(torch.tensor([2, 3, 1]), scores[[2, 3, 1]], labels[[2, 3, 1]])
-
-    def gather(parts: list[Any], rows: Any) -> None:
-        parts[0], parts[1] = rows, other._rows
-
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-    collector = ScoreCollector()
-    collector.add(torch.tensor([0, 1]), scores[:2], labels[:2])
-    assert collector.result().auroc_macro == 0.75
-
-
-def test_next_pass_forgets_the_last_one() -> None:
-    from ecg_fairseq.criterions.score_collector import ScoreCollector
-
-    collector = ScoreCollector()
-    scores, labels = torch.tensor([[0.1], [0.9]]), torch.tensor([[0], [1]])
-    collector.add(torch.tensor([0, 1]), scores, labels)
-    assert collector.result().auroc_macro == collector.result().auroc_macro == 1.0
-    collector.add(torch.tensor([7, 8]), scores, 1 - labels)
-    assert collector.result().auroc_macro == 0.0
-
-
 def test_undecided_model_is_not_right(build: Callable[..., Any], signals: torch.Tensor) -> None:
     model = fairseq_model("ecg_wav2vec2", build)
     torch.nn.init.zeros_(model.final_proj.weight)

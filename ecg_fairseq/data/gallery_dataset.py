@@ -1,0 +1,96 @@
+"""A gallery and its probes as one dataset: validation of identification needs both in one pass."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+
+from ecg_fairseq.data.ecg_dataset import SegmentDataset
+from ecg_fairseq.data.identification_dataset import IdentificationDataset
+from ecg_fairseq.data.signal_batch import Sample
+from ecg_fairseq.errors import ManifestError
+
+
+class GalleryDataset(FairseqDataset):
+    """Items are the gallery's, then the probes'.
+
+    Args:
+        gallery, probes: of one side; their people are numbered alike.
+        split: name of the side.
+
+    Batch: as of the parts, with ``is_probe`` bool (B,) and ``split``; ``id`` counts on from the
+    gallery to the probes.
+    """
+
+    def __init__(
+        self, gallery: IdentificationDataset, probes: IdentificationDataset, split: str
+    ) -> None:
+        super().__init__()
+        self.parts = (gallery, probes)
+        self.split = split
+        self.sizes = np.concatenate([part.sizes for part in self.parts])
+        people = [set(part.segments.label_ids[part.kept].tolist()) for part in self.parts]
+        strangers = people[1] - people[0]
+        if strangers:
+            raise ManifestError(
+                f"{len(strangers)} of {len(people[1])} people of {probes.segments.path} are not in "
+                f"{gallery.segments.path}; every probe needs its person in the gallery"
+            )
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> tuple[int, Sample]:
+        gallery, probes = self.parts
+        place = index - len(gallery)
+        return index, (probes[place] if place >= 0 else gallery[index])
+
+    def collater(self, samples: Sequence[tuple[int, Sample]]) -> dict[str, Any]:
+        """Return a batch; see the class."""
+        if not samples:
+            return {}
+        gallery = self.parts[0]
+        # Not the gallery's own method, which takes all samples for the gallery's.
+        batch = SegmentDataset.collater(gallery, [sample for _, sample in samples])
+        indices = torch.tensor([index for index, _ in samples])
+        is_probe = indices >= len(gallery)
+        people = [
+            int(self.parts[int(probe)].segments.label_ids[sample.index])
+            for probe, (_, sample) in zip(is_probe, samples, strict=True)
+        ]
+        batch |= {"id": indices, "is_probe": is_probe, "split": self.split}
+        batch["label"] = batch["patient_id"] = torch.tensor(people)
+        return batch
+
+    def num_tokens(self, index: int) -> int:
+        """Samples of an item."""
+        return int(self.sizes[index])
+
+    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
+        """Samples of several items."""
+        return self.sizes[indices]
+
+    def size(self, index: int) -> int:
+        """Samples of an item, for fairseq's length filter."""
+        return int(self.sizes[index])
+
+    def ordered_indices(self) -> np.ndarray:
+        """Return indices, longest first."""
+        return np.argsort(-self.sizes, kind="stable")
+
+    def batch_by_size(
+        self,
+        indices: np.ndarray,
+        max_tokens: int | None = None,
+        max_sentences: int | None = None,
+        required_batch_size_multiple: int = 1,
+    ) -> list[np.ndarray]:
+        """Cut ordered indices into batches that hold every index; see :class:`SignalDataset`."""
+        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
+
+    @property
+    def supports_prefetch(self) -> bool:
+        """Nothing is fetched in advance."""
+        return False

@@ -1,0 +1,64 @@
+"""Areas under curves of one ranking under many weightings of its rows, at once.
+
+A bootstrap draw only changes how often each row counts, not the order of the scores: rows are
+sorted once, and the curves of all draws are cumulated together.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Rows in order of falling score.
+
+    Attributes:
+        rows: int64 (M,), rows in that order.
+        is_positive: bool (M,), their labels.
+        ends: int64 (G,), the last position of each group of equal scores.
+    """
+
+    rows: np.ndarray
+    is_positive: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, scores: np.ndarray) -> "Ranking":
+        """Sort rows.
+
+        Args:
+            labels: (N,) of 0, 1 and NaN; rows with NaN are left out.
+            scores: (N,), higher for a likelier 1; finite.
+        """
+        rows = np.flatnonzero(~np.isnan(labels))
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        is_last = np.append(np.diff(scores[rows]) != 0, True)[: len(rows)]
+        return cls(rows, labels[rows] > 0, np.flatnonzero(is_last))
+
+    def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the areas under the ROC and the precision-recall curve of each weighting.
+
+        Args:
+            weights: (M, W), how often each row, in the order of ``rows``, counts.
+
+        Returns:
+            AUROC (W,) as the share of (1, 0) pairs in the right order with ties half, and average
+            precision (W,); NaN where one of the two values has no weight.
+        """
+        if not len(self.rows):
+            nothing = np.full(weights.shape[1], np.nan)
+            return nothing, nothing.copy()
+        of_positives = weights * self.is_positive[:, None]
+        true = np.cumsum(of_positives, axis=0)[self.ends]
+        false = np.cumsum(weights - of_positives, axis=0)[self.ends]
+        new_true = np.diff(true, axis=0, prepend=0.0)
+        new_false = np.diff(false, axis=0, prepend=0.0)
+        positives, negatives = true[-1], false[-1]
+        has_both = (positives > 0) & (negatives > 0)
+        pairs = np.where(has_both, positives * negatives, np.nan)
+        # A group of equal scores: pairs with higher positives are right, those within it half.
+        auroc = (new_false * (true - 0.5 * new_true)).sum(axis=0) / pairs
+        precision = true / np.maximum(true + false, 1.0)
+        auprc = (new_true * precision).sum(axis=0) / np.where(has_both, positives, np.nan)
+        return auroc, auprc

@@ -1,0 +1,176 @@
+"""fairseq task ``ecg_classification``: finetune an encoder to labels of ECG segments.
+
+Labels come from ``y.npy`` by recording, or from fairseq-signals' ``.mat`` files. Beyond
+fairseq-signals, the augmentations of ``ecg_pretraining`` can be used here, too.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from fairseq.tasks import register_task
+from omegaconf import open_dict
+
+from ecg_fairseq.data.ecg_dataset import SegmentDataset
+from ecg_fairseq.data.label_source import LabelSource
+from ecg_fairseq.data.segment_folder import check_same_source
+from ecg_fairseq.errors import CheckpointError, EcgError
+from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.ecg_fm.checkpoint import ARCHITECTURE, stored_config
+from ecg_fairseq.records.segment_list import SegmentList
+from ecg_fairseq.tasks.ecg_pretraining import EcgPretrainingConfig, EcgPretrainingTask
+
+logger = logging.getLogger(__name__)
+_ONLY = {
+    "path_dataset": (False, "lists name files or rows of a manifest's store"),
+    "load_specific_lead": (False, "choose leads with task.leads_to_load"),
+}
+# Settings in which pretraining and finetuning must agree: they change what the encoder sees.
+_SAME_SIGNALS = ("normalize", "filter")
+
+
+class EcgFinetuningTask(EcgPretrainingTask):
+    """What finetuning tasks share: the pretrained encoder and the number of outputs."""
+
+    kind_of_lists = "plain"
+
+    def count_outputs(self) -> int:
+        """Return how many outputs the data ask for; 0 where they do not say."""
+        raise NotImplementedError(f"{type(self).__name__} does not count outputs")
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Build the model with a pretrained encoder, or again from its own checkpoint.
+
+        The encoder's architecture is written into the settings, so that the finetuned checkpoint
+        can be read without the pretrained one.
+        """
+        with open_dict(cfg):
+            cfg.num_labels = cfg.get("num_labels") or self.count_outputs()
+            if from_checkpoint:
+                cfg.no_pretrained_weights = True
+        if cfg.get("model_path") and not cfg.get("no_pretrained_weights"):
+            self._adopt_encoder(cfg)
+        return super().build_model(cfg, from_checkpoint)
+
+    def _adopt_encoder(self, cfg: Any) -> None:
+        """Take over the pretrained architecture after checking that its signals are alike."""
+        path = str(Path(cfg.model_path).resolve())
+        state = read_checkpoint_file(path)
+        _, stored = stored_config(state, path)
+        check_same_source(
+            state.get("task_state") or {}, self.folder, path, self.cfg.allow_other_split
+        )
+        task = state["cfg"].get("task") or {}
+        for name in _SAME_SIGNALS:
+            theirs, ours = bool(task.get(name, False)), getattr(self.cfg, name)
+            if theirs != ours:
+                raise CheckpointError(
+                    f"{path} was pretrained with task.{name}={theirs}, the settings have {ours}; "
+                    "the encoder must see signals of the same kind"
+                )
+        changed = [
+            f"{key}={getattr(stored, key)}"
+            for key in ARCHITECTURE
+            if key in cfg and cfg[key] != getattr(stored, key)
+        ]
+        if changed:
+            logger.info(f"the encoder's architecture is that of {path}: {', '.join(changed)}")
+        with open_dict(cfg):
+            cfg.model_path = path
+            cfg.update({key: getattr(stored, key) for key in ARCHITECTURE})
+
+
+@dataclass
+class EcgClassificationConfig(EcgPretrainingConfig):
+    """Settings of the task."""
+
+    path_dataset: bool = field(
+        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    )
+    label_file: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "y.npy, one row a recording; null: the manifest's labels/y.npy, else the "
+            "labels in .mat files"
+        },
+    )
+    load_specific_lead: bool = field(
+        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    )
+
+
+@register_task("ecg_classification", dataclass=EcgClassificationConfig)
+class EcgClassificationTask(EcgFinetuningTask):
+    """Labelled segments."""
+
+    def __init__(self, cfg: EcgClassificationConfig) -> None:
+        super().__init__(cfg)
+        self.refuse_other_values(_ONLY)
+        self.labels = LabelSource.find(self.folder, cfg.label_file)
+        self.num_labels = 0
+
+    @property
+    def label_names(self) -> Optional[tuple[str, ...]]:
+        """Names of the K labels, where known."""
+        return None if self.labels is None else self.labels.names
+
+    def count_outputs(self) -> int:
+        """Return the number of columns of the label file; 0 without one."""
+        return 0 if self.labels is None else self.labels.num_labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold besides weights, in plain types."""
+        names = None if self.label_names is None else list(self.label_names)
+        return {**super().state_dict(), "labels": names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that a checkpoint belongs to this data and these labels; CheckpointError."""
+        super().load_state_dict(state_dict)
+        theirs, ours = state_dict.get("labels"), self.label_names
+        if theirs and ours and tuple(theirs) != ours:
+            only = [f"{name!r}" for name in theirs if name not in ours]
+            new = [f"{name!r}" for name in ours if name not in theirs]
+            raise CheckpointError(
+                f"the checkpoint was trained on {len(theirs)} labels, {self.labels.path} has "
+                f"{len(ours)} (only there: {', '.join(only) or 'none'}; only here: "
+                f"{', '.join(new) or 'none'}), or in another order; use the label file it was "
+                "trained with"
+            )
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Build the model; as many outputs as labels."""
+        model = super().build_model(cfg, from_checkpoint)
+        self.num_labels = int(cfg.num_labels)
+        if self.labels is not None:
+            self.labels.check_count(self.num_labels)
+        return model
+
+    def make_dataset(self, split: str, is_training: bool) -> SegmentDataset:
+        """Return the labelled segments of a split; those without labels are left out."""
+        segments = SegmentList.load(self.folder.tsv(split))
+        dataset = SegmentDataset(
+            segments,
+            self.options,
+            self.augmentation(segments) if is_training else None,
+            seed=self.cfg.seed,
+            labels=None if self.labels is None else self.labels.values,
+            is_training=is_training,
+            use_file_labels=True,
+        )
+        if self.labels is not None:
+            if is_training:
+                self.labels.check_positives(dataset, split)
+        elif self.num_labels:
+            self._check_own_label(dataset)
+        return dataset
+
+    def _check_own_label(self, dataset: SegmentDataset) -> None:
+        """Compare the first file's own label with the network's outputs."""
+        label = np.atleast_1d(dataset[0].label)
+        if len(label) != self.num_labels:
+            raise EcgError(
+                f"model.num_labels={self.num_labels}, but files of {dataset.segments.path} hold "
+                f"{len(label)} labels; set model.num_labels={len(label)} or give task.label_file"
+            )

@@ -1,0 +1,114 @@
+"""fairseq task ``ecg_identification``: tell by an ECG who it is of.
+
+Training classifies segments of known people (criterion ``arcface``). Validation has other people:
+each probe looks for the most similar recording of a gallery, and is right when it is of its own
+person (fact sheet ecg-fm.md section 2.1).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from fairseq import metrics
+from fairseq.data import FairseqDataset
+from fairseq.tasks import register_task
+
+from ecg_fairseq.compat import autocast, meters_of_the_pass
+from ecg_fairseq.data.gallery_dataset import GalleryDataset
+from ecg_fairseq.data.identification_dataset import IdentificationDataset
+from ecg_fairseq.data.identification_scores import IdentificationScores
+from ecg_fairseq.errors import EcgError
+from ecg_fairseq.records.segment_list import IdentificationList
+from ecg_fairseq.tasks.ecg_classification import EcgFinetuningTask
+from ecg_fairseq.tasks.ecg_pretraining import EcgPretrainingConfig
+
+_ONLY = {"visualize": (False, "draw embeddings from what `ecg-fairseq embed` writes")}
+# Name in the log -> attribute of IdentificationAccuracy.
+_ACCURACIES = {"accuracy": "embedding", "published_accuracy": "published"}
+
+
+@dataclass
+class EcgIdentificationConfig(EcgPretrainingConfig):
+    """Settings of the task."""
+
+    visualize: bool = field(
+        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    )
+
+
+@register_task("ecg_identification", dataclass=EcgIdentificationConfig)
+class EcgIdentificationTask(EcgFinetuningTask):
+    """Segments of people."""
+
+    kind_of_lists = "identification"
+
+    def __init__(self, cfg: EcgIdentificationConfig) -> None:
+        super().__init__(cfg)
+        self.refuse_other_values(_ONLY)
+        self._scores = IdentificationScores()
+
+    def count_outputs(self) -> int:
+        """Return the number of people trained on."""
+        return IdentificationList.load(self.folder.tsv("train")).num_people
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Build the model; at least as many outputs as people trained on."""
+        model = super().build_model(cfg, from_checkpoint)
+        if not from_checkpoint and self.count_outputs() > cfg.num_labels:
+            raise EcgError(
+                f"model.num_labels={cfg.num_labels}, but {self.folder.tsv('train')} lists "
+                f"{self.count_outputs()} people; set model.num_labels={self.count_outputs()}, or 0 "
+                "to take their number"
+            )
+        return model
+
+    def make_dataset(self, split: str, is_training: bool) -> FairseqDataset:
+        """Return people to train on, or the gallery and the probes of another split."""
+        if is_training:
+            segments = IdentificationList.load(self.folder.tsv(split))
+            augmentation = self.augmentation(segments)
+            return IdentificationDataset(
+                segments, self.options, augmentation, self.cfg.seed, is_training
+            )
+        gallery, probes = (
+            IdentificationDataset(
+                IdentificationList.load(self.folder.tsv(f"{split}_{side}")),
+                self.options,
+                seed=self.cfg.seed,
+            )
+            for side in ("gallery", "probe")
+        )
+        return GalleryDataset(gallery, probes, split)
+
+    def valid_step(
+        self, sample: Any, model: Any, criterion: Any
+    ) -> tuple[Any, int, dict[str, Any]]:
+        """Keep the embeddings of a batch; the people are not those of the loss, which is 0."""
+        model.eval()
+        source = sample["net_input"]["source"]
+        with torch.no_grad(), autocast(self.cfg.autocast, source.device):
+            output = model(**sample["net_input"])
+        # With uneven shards fairseq passes a training batch, which must not count.
+        num_scored = 0 if sample["is_training"] else len(source)
+        if num_scored:
+            self._scores.add(sample, output.pooled, output.logits)
+        loss = source.new_zeros(())
+        return loss, num_scored, {"loss": loss, "num_scored": num_scored, "nsignals": num_scored}
+
+    def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: Any) -> None:
+        """Log the accuracies of a validation pass; of training, what the criterion logs."""
+        if not any("num_scored" in log for log in logging_outputs):
+            super().reduce_metrics(logging_outputs, criterion)
+            return
+        num_scored = sum(float(log.get("num_scored", 0)) for log in logging_outputs)
+        metrics.log_scalar("loss", 0.0, num_scored)
+        metrics.log_scalar("nsignals", num_scored)
+        whole = meters_of_the_pass()
+        for name, attribute in _ACCURACIES.items():
+            metrics.log_derived(
+                name, lambda meters, name=attribute: self._accuracy(meters is whole, name)
+            )
+
+    def _accuracy(self, is_whole_pass: bool, name: str) -> float:
+        """Return an accuracy of the whole pass; fairseq asks after every batch as well."""
+        return getattr(self._scores.accuracy(), name) if is_whole_pass else 0.0

@@ -1,0 +1,355 @@
+"""fairseq task ``ecg_pretraining``: unlabelled ECG segments for wav2vec 2.0, CMSC, SimCLR, 3KG.
+
+Fields are fairseq-signals' (fact sheet ecg-fm.md section 2.1). The criterion's name decides what an
+item is: a pair of neighbouring segments (``cmsc``), two views (``simclr``, ``3kg``) or a segment.
+"""
+
+import logging
+from dataclasses import dataclass, field, fields
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import MODEL_DATACLASS_REGISTRY
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import II, MISSING, open_dict
+
+from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast, full_precision_is_kept
+from ecg_fairseq.data.cmsc_dataset import CmscDataset
+from ecg_fairseq.data.ecg_dataset import SegmentDataset
+from ecg_fairseq.data.segment_folder import SegmentFolder, check_same_source
+from ecg_fairseq.data.signal_options import SignalOptions
+from ecg_fairseq.data.two_view_dataset import TwoViewDataset
+from ecg_fairseq.errors import EcgError
+from ecg_fairseq.evaluation.metrics_csv import write_metrics_csv
+from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
+from ecg_fairseq.records.segment_list import CmscPairList, SegmentList
+from ecg_fairseq.signal.augmentations import AUGMENTATIONS, Chain, ThreeKg, TwoViews, chain_of
+
+logger = logging.getLogger(__name__)
+# Rate that noise is drawn for when neither task.sample_rate nor the segments say another.
+_DEFAULT_RATE_HZ = 500.0
+# Fields of published settings that have one value here, and why.
+_ONLY = {
+    "filter": (False, "signals are filtered when the manifest is made (see its recipes)"),
+    "precompute_mask_indices": (False, "the model draws masks, reproducibly, in its forward pass"),
+    "leads_bucket": (None, "choose leads with task.leads_to_load"),
+    "inferred_w2v_config": (None, "the model draws its masks itself"),
+}
+
+
+def _number(value: float, text: str) -> Any:
+    return field(default=value, metadata={"help": text})
+
+
+@dataclass
+class EcgPretrainingConfig(FairseqDataclass):
+    """Settings of the task."""
+
+    data: str = field(
+        default=MISSING,
+        metadata={"help": "manifest folder, a folder in it, or a folder of fairseq-signals' lists"},
+    )
+    leads_to_load: Optional[str] = field(
+        default=None, metadata={"help": "names or numbers of leads, such as 'I,II,V2'; null: all"}
+    )
+    leads_bucket: Optional[str] = field(
+        default=None, metadata={"help": "kept for fairseq-signals' configs; must be null"}
+    )
+    bucket_selection: str = field(
+        default="uniform", metadata={"help": "kept for fairseq-signals' configs; not used"}
+    )
+    sample_rate: Optional[float] = field(
+        default=None, metadata={"help": "refuse segments of another rate in Hz; null takes any"}
+    )
+    filter: bool = field(
+        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    )
+    normalize: bool = field(
+        default=False,
+        metadata={"help": "subtract each lead's mean, divide by its deviation, from text files"},
+    )
+    mean_path: Optional[str] = field(
+        default=None, metadata={"help": "text file of 12 means, for normalize"}
+    )
+    std_path: Optional[str] = field(
+        default=None, metadata={"help": "text file of 12 deviations, for normalize"}
+    )
+    enable_padding: bool = field(
+        default=False, metadata={"help": "pad short segments instead of cutting long ones"}
+    )
+    enable_padding_leads: bool = field(
+        default=False, metadata={"help": "12 rows always; leads that are absent are zeros"}
+    )
+    max_sample_size: Optional[int] = field(
+        default=None, metadata={"help": "cut longer segments to this many samples"}
+    )
+    min_sample_size: Optional[int] = field(
+        default=None, metadata={"help": "leave out segments shorter than this many samples"}
+    )
+    num_batch_buckets: int = field(
+        default=0, metadata={"help": "pad batches to one of this many lengths; 0: to the longest"}
+    )
+    precompute_mask_indices: bool = field(
+        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    )
+    perturbation_mode: Optional[List[str]] = field(
+        default=None,
+        metadata={"help": f"augmentations in training, in order: {', '.join(AUGMENTATIONS)}"},
+    )
+    p: List[float] = field(
+        default_factory=lambda: [1.0],
+        metadata={"help": "how often each augmentation is applied; one value for all, or each"},
+    )
+    max_amplitude: float = _number(0.1, "largest amplitude of noise, in units of the signal")
+    min_amplitude: float = _number(0.0, "smallest amplitude of noise")
+    dependency: bool = field(
+        default=True, metadata={"help": "derive III, aVR, aVL and aVF anew after noise"}
+    )
+    shift_ratio: float = _number(0.2, "baseline_shift: length of a stretch, share of the segment")
+    num_segment: int = field(default=1, metadata={"help": "baseline_shift: number of stretches"})
+    max_freq: float = _number(0.2, "baseline_wander: highest frequency in Hz")
+    min_freq: float = _number(0.01, "baseline_wander: lowest frequency in Hz")
+    k: int = field(default=3, metadata={"help": "baseline_wander: number of sines"})
+    mask_leads_selection: str = field(
+        default="random", metadata={"help": "random_leads_masking: random or conditional"}
+    )
+    mask_leads_prob: float = _number(0.5, "random_leads_masking: chance of a lead to be zeros")
+    mask_leads_condition: List[int] = field(
+        default_factory=lambda: [4, 5],
+        metadata={"help": "conditional: how many limb leads and chest leads become zeros"},
+    )
+    inferred_w2v_config: Optional[str] = field(
+        default=None, metadata={"help": "kept for fairseq-signals' configs; must be null"}
+    )
+    inferred_3kg_config: Optional[Dict[str, float]] = field(
+        default=None,
+        metadata={"help": "3kg: angle in degrees, scale, mask_ratio (default 45, 1.5, 0.5)"},
+    )
+    criterion_name: str = II("criterion._name")
+    autocast: str = field(
+        default="none", metadata={"help": f"mixed precision: {', '.join(AUTOCAST)}"}
+    )
+    allow_other_split: bool = field(
+        default=False,
+        metadata={
+            "help": "take checkpoints of another split of the same dataset: its patients are known "
+            "to be different people"
+        },
+    )
+    seed: int = II("common.seed")
+    common_precision: str = COMMON_PRECISION
+    save_dir: str = II("checkpoint.save_dir")
+
+
+@register_task("ecg_pretraining", dataclass=EcgPretrainingConfig)
+class EcgPretrainingTask(FairseqTask):
+    """Unlabelled segments; also the base of the tasks that finetune."""
+
+    def __init__(self, cfg: EcgPretrainingConfig) -> None:
+        super().__init__(cfg)
+        full_precision_is_kept(cfg.common_precision)
+        if cfg.autocast not in AUTOCAST:
+            raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
+        self.refuse_other_values(_ONLY)
+        self.options = _signal_options(cfg)
+        self.options.validate()
+        self.folder = SegmentFolder.open(cfg.data, self.kind_of_lists)
+        self.receptive_field = self.num_leads = 0
+
+    @classmethod
+    def setup_task(cls, cfg: EcgPretrainingConfig, **kwargs: Any) -> "EcgPretrainingTask":
+        """Build the task; what fairseq-validate adds (``from_checkpoint``) makes no difference."""
+        return cls(cfg)
+
+    @property
+    def kind_of_lists(self) -> str:
+        """Which lists of a manifest are read; see :meth:`SegmentFolder.open`."""
+        return "cmsc" if "cmsc" in self.cfg.criterion_name else "plain"
+
+    def refuse_other_values(self, only: dict[str, tuple[Any, str]]) -> None:
+        """Refuse settings that have one value here.
+
+        Args:
+            only: field -> (value, what to do instead).
+
+        Raises:
+            EcgError: names the field.
+        """
+        for name, (value, instead) in only.items():
+            given = getattr(self.cfg, name)
+            if given != value:
+                wanted = "null" if value is None else str(value).lower()
+                raise EcgError(f"task.{name}={given!r} is not supported: {instead}; set {wanted}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold besides weights, in plain types."""
+        return self.folder.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that a checkpoint belongs to this data; see :func:`check_same_source`."""
+        allowed = self.cfg.allow_other_split
+        check_same_source(state_dict, self.folder, "the checkpoint", allowed)
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Build the model; its settings are completed, so that a checkpoint holds all of them."""
+        settings = MODEL_DATACLASS_REGISTRY[cfg._name]()
+        with open_dict(cfg):
+            for known in fields(settings):
+                if known.name not in cfg:
+                    cfg[known.name] = getattr(settings, known.name)
+        model = super().build_model(cfg, from_checkpoint)
+        # A finetuned network holds the encoder; a pretraining network is one.
+        encoder = model if isinstance(model, EcgTransformer) else model.encoder
+        self.receptive_field = encoder.feature_extractor.receptive_field
+        self.num_leads = encoder.config.in_d
+        return model
+
+    def load_dataset(
+        self,
+        split: str,
+        combine: bool = False,
+        task_cfg: Optional[FairseqDataclass] = None,
+        **kwargs: Any,
+    ) -> None:
+        """Load a split; training sees augmentations."""
+        dataset = self.make_dataset(split, "train" in split)
+        self._check_fits(dataset)
+        self.datasets[split] = dataset
+        logger.info(f"{split}: {len(dataset):,} items from {self.folder.path}")
+
+    def make_dataset(self, split: str, is_training: bool) -> FairseqDataset:
+        """Return the dataset of a split."""
+        common = {"seed": self.cfg.seed, "is_training": is_training}
+        tsv = self.folder.tsv(split)
+        name = self.cfg.criterion_name
+        if self.kind_of_lists == "cmsc":
+            pairs = CmscPairList.load(tsv)
+            return CmscDataset(pairs, self.options, self.augmentation(pairs), **common)
+        segments = SegmentList.load(tsv)
+        if "3kg" in name:
+            return TwoViewDataset(segments, self.options, _three_kg(self.cfg), **common)
+        augmentation = self.augmentation(segments)
+        if "simclr" in name:
+            if augmentation is None:
+                raise EcgError(
+                    "criterion simclr compares two augmented views, but task.perturbation_mode is "
+                    "null; name one or more augmentations"
+                )
+            return TwoViewDataset(segments, self.options, TwoViews(augmentation), **common)
+        return SegmentDataset(segments, self.options, augmentation, **common)
+
+    def augmentation(self, segments: Any) -> Optional[Chain]:
+        """Return the augmentations of ``perturbation_mode``, or None.
+
+        Args:
+            segments: a list; its first segment's rate counts where ``sample_rate`` is null.
+        """
+        cfg = self.cfg
+        if not cfg.perturbation_mode:
+            return None
+        options = {
+            "fs_hz": float(cfg.sample_rate or _rate_of(segments)),
+            "min_amplitude": cfg.min_amplitude,
+            "max_amplitude": cfg.max_amplitude,
+            "dependency": "limb" if cfg.dependency else "none",
+            "shift_ratio": cfg.shift_ratio,
+            "num_segments": cfg.num_segment,
+            "min_freq_hz": cfg.min_freq,
+            "max_freq_hz": cfg.max_freq,
+            "num_sines": cfg.k,
+            "selection": cfg.mask_leads_selection,
+            "mask_probability": cfg.mask_leads_prob,
+            "condition": tuple(cfg.mask_leads_condition),
+        }
+        names = list(cfg.perturbation_mode)
+        kinds = [AUGMENTATIONS[name] for name in names if name in AUGMENTATIONS]
+        used = {option for kind in kinds for option in kind.__dataclass_fields__}
+        chosen = {option: value for option, value in options.items() if option in used}
+        return chain_of(names, list(cfg.p), **chosen)
+
+    def _check_fits(self, dataset: Any) -> None:
+        """Refuse segments that the model cannot take; it is built before data are loaded."""
+        for part in getattr(dataset, "parts", (dataset,)):
+            if self.num_leads:
+                part.check_num_leads(self.num_leads, "model.in_d")
+            shortest = int(part.sizes.min())
+            if shortest < self.receptive_field:
+                raise EcgError(
+                    f"{part.segments.path} has a segment of {shortest} samples, shorter than the "
+                    f"{self.receptive_field} that one frame of the model sees; leave such segments "
+                    f"out with task.min_sample_size={self.receptive_field} or more"
+                )
+
+    def begin_epoch(self, epoch: int, model: Any) -> None:
+        """Have the metrics that fairseq logs from now on written as CSV, too."""
+        write_metrics_csv(self.cfg.save_dir)
+
+    def train_step(
+        self,
+        sample: Any,
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        update_num: int,
+        ignore_grad: bool = False,
+    ) -> tuple[Any, int, dict[str, Any]]:
+        """Run one forward and backward pass under this task's autocast."""
+        model.train()
+        model.set_num_updates(update_num)
+        self._seed_for(sample, update_num)
+        with autocast(self.cfg.autocast, sample["net_input"]["source"].device):
+            loss, sample_size, log = criterion(model, sample)
+        if ignore_grad:
+            loss *= 0
+        optimizer.backward(loss)
+        return loss, sample_size, log
+
+    def valid_step(
+        self, sample: Any, model: Any, criterion: Any
+    ) -> tuple[Any, int, dict[str, Any]]:
+        """Run the criterion without gradients under this task's autocast."""
+        model.eval()
+        self._seed_for(sample, 0)
+        with torch.no_grad(), autocast(self.cfg.autocast, sample["net_input"]["source"].device):
+            return criterion(model, sample)
+
+    def reduce_metrics(self, logging_outputs: List[Dict[str, Any]], criterion: Any) -> None:
+        """Log what the criterion logs; fairseq's counts of words mean nothing here."""
+        type(criterion).reduce_metrics(logging_outputs)
+
+    def _seed_for(self, sample: Any, update_num: int) -> None:
+        """Seed masks, codes and dropout by update and content of the batch.
+
+        fairseq seeds once an update and alike in all processes. Then two processes would draw the
+        same numbers, and other ones than a single process that accumulates their two batches.
+        """
+        key = (self.cfg.seed, update_num, int(sample["id"][0]))
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+    def max_positions(self) -> None:
+        """Return no limit: lengths are handled by the dataset."""
+        return None
+
+
+def _signal_options(cfg: EcgPretrainingConfig) -> SignalOptions:
+    values = {known.name: getattr(cfg, known.name) for known in fields(SignalOptions)}
+    return SignalOptions(**values)
+
+
+def _three_kg(cfg: EcgPretrainingConfig) -> ThreeKg:
+    names = {"angle": "max_angle_deg", "scale": "max_scale", "mask_ratio": "mask_ratio"}
+    given = dict(cfg.inferred_3kg_config or {})
+    if unknown := sorted(set(given) - set(names)):
+        raise EcgError(
+            f"task.inferred_3kg_config has {', '.join(unknown)}; it may hold {', '.join(names)}"
+        )
+    return ThreeKg(**{names[key]: float(value) for key, value in given.items()})
+
+
+def _rate_of(segments: Any) -> float:
+    first = segments.read(0)
+    first = first[0] if isinstance(first, tuple) else first
+    return first.fs_hz or _DEFAULT_RATE_HZ
