@@ -95,14 +95,16 @@ def shared_copy(values: np.ndarray) -> Tensor:
     Args:
         values: float32, contiguous.
     """
-    if not hasattr(os, "memfd_create") or values.size == 0:
+    share = getattr(torch.UntypedStorage, "_new_shared_fd_cpu", None)
+    if share is None or not hasattr(os, "memfd_create") or values.size == 0:
         return torch.from_numpy(values.copy())
     descriptor = os.memfd_create("ecg_fairseq")
     try:
-        view, written = memoryview(values).cast("B"), 0
+        view, written = values.reshape(-1).view(np.uint8).data, 0
         while written < len(view):
             written += os.write(descriptor, view[written:])
-        storage = torch.UntypedStorage._new_shared_fd_cpu(descriptor, len(view))
+        # torch keeps a descriptor of its own.
+        storage = share(descriptor, len(view))
     finally:
         os.close(descriptor)
     return torch.empty(0).set_(storage).view(values.shape)

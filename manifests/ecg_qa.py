@@ -13,15 +13,8 @@ from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.ecg_qa import (
-    SINGLE_TYPES,
-    SPLIT_RULES,
-    STYLE_CHOICES,
-    EcgQaChoice,
-    ecg_qa_cohort,
-    ecg_qa_mimic_cohort,
-    parse_question_types,
-)
+from ecg_fairseq.records.ecg_qa import ecg_qa_cohort, ecg_qa_mimic_cohort
+from ecg_fairseq.records.ecg_qa_command import add_question_options, choice_from
 from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
 from ecg_fairseq.records.ptb_xl import RATES
 from ecg_fairseq.records.ptb_xl_labels import NO_LABELS, add_label_set_option, ptb_xl_label_set
@@ -41,35 +34,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--patients", type=Path, metavar="CSV", help="MIMIC-IV's hosp/patients.csv: sex and age"
     )
-    parser.add_argument("--style", choices=STYLE_CHOICES, default="template", help="wording")
-    parser.add_argument(
-        "--question-types", default=",".join(SINGLE_TYPES), help="comma-separated, or all"
-    )
-    parser.add_argument(
-        "--split",
-        choices=SPLIT_RULES,
-        default="ecg-qa",
-        help="whose sides count; ptb-xl keeps only questions whose ECGs are on their own side",
-    )
-    parser.add_argument("--label-questions", action="store_true", help="add label-built questions")
-    parser.add_argument(
-        "--label-questions-for", default="train,valid,test", help="sides that get them"
-    )
+    add_question_options(parser)
     add_label_set_option(parser, default=NO_LABELS)
     return parser
 
 
 def make_cohort(arguments: argparse.Namespace) -> Cohort:
     """Return the cohort the arguments ask for."""
-    wanted = arguments.label_questions_for if arguments.label_questions else ""
-    choice = EcgQaChoice(
-        arguments.style,
-        parse_question_types(arguments.question_types),
-        arguments.split,
-        tuple(filter(None, wanted.split(","))),
-        arguments.fraction,
-        arguments.seed,
-    )
+    choice = choice_from(arguments)
     if arguments.mimic_iv_ecg:
         if arguments.label_set != NO_LABELS:
             raise ManifestError("--label-set names PTB-XL's labels; give --label-table for MIMIC")

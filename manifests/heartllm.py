@@ -1,4 +1,4 @@
-"""HeartLLM's question and report files -> manifest: PTB-XL's recordings with their questions.
+"""HeartLLM's question and report files -> manifest: the recordings of PTB-XL or MIMIC-IV-ECG.
 
     python manifests/heartllm.py HEARTLLM_DIR --ptb-xl PTB_XL_DIR --out DIR --recipe heartllm
 
@@ -9,18 +9,34 @@ import argparse
 import sys
 from pathlib import Path
 
+from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.heartllm import SPLIT_RULES, TASKS, HeartLlmChoice, heartllm_cohort
+from ecg_fairseq.records.heartllm import (
+    SPLIT_RULES,
+    TASKS,
+    HeartLlmChoice,
+    heartllm_cohort,
+    heartllm_mimic_cohort,
+)
 from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
 from ecg_fairseq.records.ptb_xl import RATES
-from ecg_fairseq.records.ptb_xl_labels import LABEL_SET_CHOICES, NO_LABELS, ptb_xl_label_set
+from ecg_fairseq.records.ptb_xl_labels import NO_LABELS, add_label_set_option, ptb_xl_label_set
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line of this script."""
     parser = manifest_parser(__doc__, "HeartLLM's folder (holds dataset/ecgqa and dataset/report)")
-    parser.add_argument("--ptb-xl", type=Path, required=True, help="PTB-XL's folder")
-    parser.add_argument("--rate", type=int, choices=RATES, default=500, help="files to read, Hz")
+    recordings = parser.add_mutually_exclusive_group(required=True)
+    recordings.add_argument("--ptb-xl", type=Path, metavar="DIR", help="PTB-XL's folder")
+    recordings.add_argument(
+        "--mimic-iv-ecg", type=Path, metavar="DIR", help="MIMIC-IV-ECG's folder"
+    )
+    parser.add_argument(
+        "--rate", type=int, choices=RATES, default=500, help="PTB-XL's files to read, Hz"
+    )
+    parser.add_argument(
+        "--patients", type=Path, metavar="CSV", help="MIMIC-IV's hosp/patients.csv: sex and age"
+    )
     parser.add_argument("--task", choices=TASKS, default="both", help="which files (default both)")
     parser.add_argument(
         "--split",
@@ -28,18 +44,21 @@ def build_parser() -> argparse.ArgumentParser:
         default="heartllm",
         help="whose sides count; ptb-xl keeps only questions whose ECGs are on their own side",
     )
-    parser.add_argument(
-        "--label-set",
-        choices=LABEL_SET_CHOICES,
-        default=NO_LABELS,
-        help="PTB-XL labels for labels/y.npy (default none)",
-    )
+    add_label_set_option(parser, default=NO_LABELS)
     return parser
 
 
 def make_cohort(arguments: argparse.Namespace) -> Cohort:
     """Return the cohort the arguments ask for."""
     choice = HeartLlmChoice(arguments.task, arguments.split, arguments.fraction, arguments.seed)
+    if arguments.mimic_iv_ecg:
+        if arguments.label_set != NO_LABELS:
+            raise ManifestError("--label-set names PTB-XL's labels; give --label-table for MIMIC")
+        return heartllm_mimic_cohort(
+            arguments.raw_dir, arguments.mimic_iv_ecg, choice, arguments.patients
+        )
+    if arguments.patients:
+        raise ManifestError("--patients goes with --mimic-iv-ecg; PTB-XL has sex and age itself")
     label_set = ptb_xl_label_set(arguments.ptb_xl, arguments.label_set)
     return heartllm_cohort(arguments.raw_dir, arguments.ptb_xl, choice, arguments.rate, label_set)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from ecg_fairseq.records.cohort import Cohort
 from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
 from ecg_fairseq.records.ptb_xl import SPLIT_RULES
-from ecg_fairseq.records.ptb_xl_labels import LABEL_SET_CHOICES, ptb_xl_label_set
+from ecg_fairseq.records.ptb_xl_labels import add_label_set_option, ptb_xl_label_set
 from ecg_fairseq.records.ptb_xl_plus import (
     FEATURE_CHOICES,
     FEATURE_TABLES,
@@ -40,12 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--feature-table", choices=FEATURE_TABLES, default="", help="default: as --beats"
     )
-    parser.add_argument(
-        "--label-set",
-        choices=LABEL_SET_CHOICES,
-        default="superclass",
-        help="columns of labels/y.npy (default superclass)",
-    )
+    add_label_set_option(parser, default="superclass")
     return parser
 
 

@@ -41,6 +41,7 @@ def check_killed_runs(raw: Path, out: Path, arguments: argparse.Namespace) -> li
     num_shards = -(-arguments.records // records_per_shard(arguments.records))
     found = [_nothing_skipped(out), *checks.memory_checks(samples, num_shards)]
     found.append(checks.index_check(out))
+    checks.write_samples(out.with_name("memory.tsv"), samples)
     print(checks.parent_note(samples, arguments.records))
     print(checks.projection(out, seconds, arguments.records, arguments.workers))
     wanted = checks.digests(out)

@@ -1,6 +1,7 @@
 """Single segments, with labels where there are some: pretraining, diagnosis."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -106,10 +107,10 @@ class SegmentDataset(SignalDataset):
             )
         return segment.label
 
-    def collater(self, samples: list[Sample]) -> dict[str, Any]:
+    def collater(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Return a batch; see the class."""
         batch = super().collater(samples)
-        if samples and samples[0].label is not None:
-            labels = np.stack([sample.label for sample in samples])
-            batch["label"] = torch.from_numpy(labels.astype(np.float32))
+        labels = [sample.label for sample in samples if sample.label is not None]
+        if labels:
+            batch["label"] = torch.from_numpy(np.stack(labels).astype(np.float32))
         return batch

@@ -1,5 +1,6 @@
 """Segments of numbered people, for identification (fact sheet ecg-fm 1.5)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ class IdentificationDataset(SegmentDataset):
         super().__init__(segments, options, augmentation, seed, None, is_training)
         self.num_people = segments.num_people
 
-    def collater(self, samples: list[Sample]) -> dict[str, Any]:
+    def collater(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Return a batch; see the class."""
         batch = super().collater(samples)
         if samples:

@@ -1,6 +1,7 @@
 """Two random views of each segment, for SimCLR and 3KG (fact sheet ecg-fm 2.3)."""
 
 from dataclasses import replace
+from typing import Any
 
 from ecg_fairseq.data.signal_batch import Sample
 from ecg_fairseq.data.signal_dataset import SignalDataset, identity_of
@@ -45,7 +46,8 @@ class TwoViewDataset(SignalDataset):
         signal = self.prepare(segment, self._where(place))
         rng = self.generator(place)
         crops = rng.random(2).tolist()
-        views = self.views.apply(signal, self.views.draw(rng, signal.shape))
+        drawn: Any = self.views.draw(rng, signal.shape)
+        views = self.views.apply(signal, drawn)
         if self.normalises:
             views = normalised_views(views)
         return Sample(place, list(views), crops, identity_of(segment, place))

@@ -10,9 +10,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.training_log import parse_point
 from ecg_fairseq.files import atomic_write
 
+logger = logging.getLogger(__name__)
 # fairseq renames this one logger for each kind of line.
 _FAIRSEQ_LOGGER = "fairseq.logging.progress_bar"
 _KEYS = ("update", "epoch")
@@ -23,13 +25,13 @@ def write_metrics_csv(folder: Path | str) -> None:
 
     Processes that log nothing (all but the first) write nothing.
     """
-    logger = logging.getLogger(_FAIRSEQ_LOGGER)
-    present = [handler for handler in logger.handlers if isinstance(handler, _CsvHandler)]
+    source = logging.getLogger(_FAIRSEQ_LOGGER)
+    present = [handler for handler in source.handlers if isinstance(handler, _CsvHandler)]
     if any(handler.folder == Path(folder) for handler in present):
         return
     for handler in present:
-        logger.removeHandler(handler)
-    logger.addHandler(_CsvHandler(Path(folder)))
+        source.removeHandler(handler)
+    source.addHandler(_CsvHandler(Path(folder)))
 
 
 class MetricsFile:
@@ -94,4 +96,9 @@ class _CsvHandler(logging.Handler):
         part = point["part"]
         if part not in self._files:
             self._files[part] = MetricsFile(self.folder / f"metrics_{part}.csv")
-        self._files[part].add(point)
+        try:
+            self._files[part].add(point)
+        except (OSError, EcgError) as error:
+            # A table of metrics is no reason to stop a training.
+            logging.getLogger(_FAIRSEQ_LOGGER).removeHandler(self)
+            logger.warning(f"metrics are no longer written as CSV: {error}")

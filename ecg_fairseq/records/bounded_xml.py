@@ -23,6 +23,7 @@ _DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)", re.ASCII)
 _ENCODINGS = ("utf-8", "iso-8859-1", "windows-1252", "us-ascii", "utf-16")
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_COMMENT = re.compile(r"<!--.*?(?:-->|$)", re.DOTALL)
 _ROOT_NAME = re.compile(r"<([A-Za-z_][\w.-]{0,80})")
 Parsed = TypeVar("Parsed")
 
@@ -70,7 +71,7 @@ def root_name(start: bytes) -> str:
         text = decode_xml(start)
     except UnicodeError:
         text = start.replace(b"\0", b"").decode("latin-1")
-    found = _ROOT_NAME.search(text)
+    found = _ROOT_NAME.search(_COMMENT.sub("", text))
     return found[1] if found else ""
 
 

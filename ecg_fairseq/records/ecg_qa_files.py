@@ -139,7 +139,7 @@ def read_questions(
                 dropped["question without ECG"] += 1
             else:
                 name = f"{version.prefix}-{split}-{style}"
-                questions.append((split, _question(entry, name, style, options, where)))
+                questions.append((split, question_of_entry(entry, name, style, options, where)))
     if not files:
         raise ManifestError(
             f"{root} has no {' or '.join(choice.styles)}/{{train,valid,test}}/*.json; "
@@ -159,9 +159,21 @@ def _entries(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         yield entry, where
 
 
-def _question(
+def question_of_entry(
     entry: dict[str, Any], name: str, style: str, options: dict[int, list[str]], where: str
 ) -> Question:
+    """Return the question of one entry; patient ids stand empty.
+
+    Args:
+        entry: as ECG-QA writes it.
+        name: beginning of the question's id.
+        style: its wording.
+        options: template id -> possible answers, as far as they are known.
+        where: file and number of the entry, for messages.
+
+    Raises:
+        ManifestError: the entry is damaged.
+    """
     try:
         record_ids = _record_ids(entry)
         attribute = entry.get("attribute")

@@ -1,11 +1,12 @@
-"""HeartLLM's question and report files: PTB-XL's recordings with them, without leaks.
+"""HeartLLM's question and report files on PTB-XL or MIMIC-IV-ECG, without leaks.
 
-``dataset/ecgqa/ptbxl/template_{train,valid,test}_background.json`` are ECG-QA questions of one
-recording; ``dataset/report/ptbxl/{train,valid,test}.json`` ask for the report. The two split the
-recordings differently, and neither follows PTB-XL's folds, so one must give way: ``heartllm`` keeps
-their sides (a recording on two is on the earlier one, and what was published for the other is
-dropped), ``ptb-xl`` keeps the folds. The background (age, sex, device, ...) is the recording's, so
-it stands in its labels. Yang et al., HeartLLM, AAAI 2026 (arXiv 2508.15338); fact sheet heartllm 3.
+``dataset/ecgqa/{ptbxl,mimic-iv-ecg}/template_{train,valid,test}_background.json`` are ECG-QA
+questions of one recording; ``dataset/report/.../{train,valid,test}.json`` ask for the report. The
+two split the recordings differently, and neither follows PTB-XL's folds, so one must give way:
+``heartllm`` keeps their sides (a recording on two is on the earlier one, and what was published for
+the other is dropped), ``ptb-xl`` keeps the folds. The background (age, sex, device, ...) is the
+recording's, so it stands in its labels. Yang et al., HeartLLM, AAAI 2026 (arXiv 2508.15338); fact
+sheet heartllm 3.
 """
 
 import json
@@ -20,8 +21,11 @@ from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json
 from ecg_fairseq.records.cohort import Cohort, Questions, SourceRecord, labels_text
 from ecg_fairseq.records.ecg_qa import SINGLE_TYPES, place_questions
+from ecg_fairseq.records.ecg_qa_files import question_of_entry
 from ecg_fairseq.records.label_set import LabelSet
 from ecg_fairseq.records.manifest import SPLITS, RecordRow
+from ecg_fairseq.records.mimic_iv_ecg import ID_COLUMNS as MIMIC_ID_COLUMNS
+from ecg_fairseq.records.mimic_iv_ecg import read_mimic_iv_ecg
 from ecg_fairseq.records.ptb_xl import ID_COLUMNS, read_ptb_xl
 from ecg_fairseq.records.question import Question, canonical_answer
 from ecg_fairseq.records.splits import SPLIT_ORDER, keep_fraction
@@ -31,8 +35,9 @@ SPLIT_RULES = ("heartllm", "ptb-xl")
 REPORT_QUESTION = "Write the diagnostic report of this ECG."
 REPORT_TYPE = "report"
 REPORT_TEMPLATE = 0  # ECG-QA's begin at 1
-_QA_FILE = "dataset/ecgqa/ptbxl/template_{split}_background.json"
-_REPORT_FILE = "dataset/report/ptbxl/{split}.json"
+PTB_XL, MIMIC_IV_ECG = "ptbxl", "mimic-iv-ecg"
+_QA_FILE = "dataset/ecgqa/{version}/template_{split}_background.json"
+_REPORT_FILE = "dataset/report/{version}/{split}.json"
 _UNSURE_TEMPLATE = 1  # the only one of ECG-QA's with the answer "not sure"
 
 
@@ -77,7 +82,7 @@ def heartllm_cohort(
     rate: int = 500,
     label_set: LabelSet | None = None,
 ) -> Cohort:
-    """Return the recordings that HeartLLM's files ask about as a cohort.
+    """Return PTB-XL's recordings that HeartLLM's files ask about as a cohort.
 
     Args:
         folder: HeartLLM's folder (holds ``dataset``).
@@ -90,39 +95,74 @@ def heartllm_cohort(
         ManifestError: a folder is missing or damaged, or no recording is left.
     """
     choice.check()
-    asked = read_heartllm(folder, choice.task)
+    sources = [
+        source
+        for source in read_ptb_xl(ptb_xl, rate)
+        if keep_fraction(source.patient_id, choice.fraction, choice.seed)
+    ]
+    parts = _asked_about(read_heartllm(folder, choice.task), ptb_xl, sources, choice)
+    return Cohort("heartllm_ptbxl", label_set=label_set, id_columns=ID_COLUMNS, **parts)
+
+
+def heartllm_mimic_cohort(
+    folder: Path, mimic: Path, choice: HeartLlmChoice, patients: Path | None = None
+) -> Cohort:
+    """Return MIMIC-IV-ECG's recordings that HeartLLM's files ask about as a cohort.
+
+    Args:
+        folder: HeartLLM's folder (holds ``dataset``).
+        mimic: MIMIC-IV-ECG's folder (holds ``record_list.csv``).
+        choice: which files; there are no folds to split by.
+        patients: MIMIC-IV's ``patients.csv``, for sex and age.
+
+    Raises:
+        ManifestError: a folder is missing or damaged, or no recording is left.
+    """
+    choice.check()
+    if choice.split != "heartllm":
+        raise ManifestError("MIMIC-IV-ECG has no published folds; leave out --split ptb-xl")
+    sources = read_mimic_iv_ecg(mimic, patients, choice.fraction, choice.seed)
+    asked = read_heartllm(folder, choice.task, MIMIC_IV_ECG)
+    parts = _asked_about(asked, mimic, sources, choice)
+    return Cohort("heartllm_mimic_iv_ecg", id_columns=MIMIC_ID_COLUMNS, **parts)
+
+
+def _asked_about(
+    asked: Asked, raw: Path, sources: Iterable[SourceRecord], choice: HeartLlmChoice
+) -> dict[str, Any]:
+    """Return a cohort's parts: recordings with sides and texts, and what makes the questions."""
     sides = _earliest_sides(asked.questions)
     if choice.split == "heartllm" and choice.task == "both":
         _report_conflicts(asked.questions, sides)
-    sources = [
-        _with_texts(source, asked, sides if choice.split == "heartllm" else {})
-        for source in read_ptb_xl(ptb_xl, rate)
-        if source.record_id in sides
-        and keep_fraction(source.patient_id, choice.fraction, choice.seed)
+    kept_sides = sides if choice.split == "heartllm" else {}
+    kept = [
+        _with_texts(source, asked, kept_sides) for source in sources if source.record_id in sides
     ]
-    if not sources:
+    if not kept:
         raise ManifestError(
-            f"none of the {len(sides)} recordings that {folder} asks about is in {ptb_xl}"
+            f"none of the {len(sides)} recordings that the questions ask about is in {raw}"
         )
 
     def make_questions(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
-        kept, reasons = place_questions(asked.questions, rows)
-        return kept, {"questions_dropped": dict(sorted((asked.dropped + reasons).items()))}
+        placed, reasons = place_questions(asked.questions, rows)
+        return placed, {"questions_dropped": dict(sorted((asked.dropped + reasons).items()))}
 
-    return Cohort(
-        "heartllm_ptbxl",
-        sources,
-        choice.split,
-        straddle="drop" if choice.split == "heartllm" else "move",
-        make_questions=make_questions,
-        label_set=label_set,
-        id_columns=ID_COLUMNS,
-        notes={"questions_from": {"heartllm": choice.task}},
-    )
+    return {
+        "sources": kept,
+        "split_rule": choice.split,
+        "straddle": "drop" if choice.split == "heartllm" else "move",
+        "make_questions": make_questions,
+        "notes": {"questions_from": {"heartllm": choice.task}},
+    }
 
 
-def read_heartllm(folder: Path, task: str = "both") -> Asked:
+def read_heartllm(folder: Path, task: str = "both", version: str = PTB_XL) -> Asked:
     """Read the files of a task; a file without entries is sound, a missing one is not.
+
+    Args:
+        folder: HeartLLM's folder (holds ``dataset``).
+        task: one of ``TASKS``.
+        version: ``ptbxl`` or ``mimic-iv-ecg``.
 
     Raises:
         ManifestError: a file is missing or damaged, or all are empty.
@@ -130,10 +170,11 @@ def read_heartllm(folder: Path, task: str = "both") -> Asked:
     asked = Asked([], {}, {}, Counter())
     for split in SPLITS:
         if task != "report":
-            for entry, where in _entries(folder / _QA_FILE.format(split=split)):
+            for entry, where in _entries(folder / _QA_FILE.format(version=version, split=split)):
                 _add_question(asked, entry, split, where)
         if task != "qa":
-            for entry, where in _entries(folder / _REPORT_FILE.format(split=split)):
+            path = folder / _REPORT_FILE.format(version=version, split=split)
+            for entry, where in _entries(path):
                 _add_report(asked, entry, split, where)
     if not asked.questions:
         raise ManifestError(f"{folder}: no question for --task {task}; are these only excerpts?")
@@ -154,40 +195,26 @@ def _add_question(asked: Asked, entry: dict[str, Any], split: str, where: str) -
     if entry.get("question_type") not in SINGLE_TYPES:
         asked.dropped["question type of two recordings"] += 1
         return
-    try:
-        attribute = entry.get("attribute")
-        question = Question(
-            id=f"heartllm-{split}-{int(entry['sample_id'])}",
-            question=str(entry["question"]),
-            answer=canonical_answer(_names(entry["answer"])),
-            question_type=str(entry["question_type"]),
-            attribute_type=entry.get("attribute_type"),
-            template_id=int(entry["template_id"]),
-            attribute=None if attribute is None else _names(attribute),
-            record_ids=[str(int(value)) for value in entry["ecg_id"]],
-            patient_ids=[""] * len(entry["ecg_id"]),
-            options=_options(entry),
-            origin="ecg_qa",
-        )
-    except (KeyError, TypeError, ValueError, ManifestError) as error:
-        raise ManifestError(f"{where}: {error!r}; copy the file again") from error
+    options = _template_options(entry)
+    question = question_of_entry(entry, f"heartllm-{split}", "template", options, where)
     asked.questions.append((split, question))
     _note_background(asked, question.record_ids, entry)
 
 
-def _options(entry: dict[str, Any]) -> list[str] | None:
-    """Return the closed set where the entry shows it: yes/no (/not sure), or the offered names."""
-    kind = str(entry["question_type"]).rpartition("-")[2]
-    if kind == "verify":
-        unsure = ["not sure"] if int(entry["template_id"]) == _UNSURE_TEMPLATE else []
-        return ["yes", "no", *unsure]
-    if kind != "choose":
-        return None
-    offered = [str(name) for name in entry.get("attribute") or ()]
-    if entry.get("attribute_type") == "numeric_feature":
+def _template_options(entry: dict[str, Any]) -> dict[int, list[str]]:
+    """Return what ECG-QA's own table of answers says, as far as one entry shows it."""
+    template, attribute = entry.get("template_id"), entry.get("attribute")
+    if not isinstance(template, int):
+        return {}
+    if template == _UNSURE_TEMPLATE:
+        return {template: ["yes", "no", "not sure"]}
+    if entry.get("attribute_type") == "numeric_feature" and isinstance(attribute, list):
         # "above the normal range of qt interval" is answered without the feature's name.
-        offered = [name.partition(" of ")[0] for name in offered]
-    return offered or None
+        is_choice = str(entry.get("question_type")).endswith("choose")
+        return (
+            {template: [str(name).partition(" of ")[0] for name in attribute]} if is_choice else {}
+        )
+    return {}
 
 
 def _add_report(asked: Asked, entry: dict[str, Any], split: str, where: str) -> None:
@@ -219,12 +246,6 @@ def _note_background(asked: Asked, record_ids: Sequence[str], entry: dict[str, A
         asked.backgrounds.setdefault(record_ids[0], text.strip())
 
 
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, list):
-        raise ValueError(f"{value!r} is not a list")
-    return [str(name) for name in value]
-
-
 def _earliest_sides(questions: Iterable[tuple[str, Question]]) -> dict[str, str]:
     """Return record id -> the earliest side that it was published for."""
     sides: dict[str, str] = {}
@@ -245,7 +266,7 @@ def _report_conflicts(questions: Sequence[tuple[str, Question]], sides: dict[str
 
 
 def _with_texts(source: SourceRecord, asked: Asked, sides: dict[str, str]) -> SourceRecord:
-    """Return PTB-XL's record with HeartLLM's report (English), background and side."""
+    """Return a record with HeartLLM's report (PTB-XL's in English), background and side."""
     record_id = source.record_id
     labels = json.loads(source.labels_json)
     return replace(

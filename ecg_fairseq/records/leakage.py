@@ -20,7 +20,8 @@ from ecg_fairseq.records.splits import split_hash
 _CHALLENGE = ("physionet_2021", "cpsc_2018", "cpsc_2018_extra", "georgia", "csn", "ptb", "incart")
 _ABOUT_PTB_XL = ("ecg_qa_ptbxl", "heartllm_ptbxl", "ptb_xl_plus")
 _SAME_PATIENTS = dict.fromkeys((*_ABOUT_PTB_XL, *_CHALLENGE), "ptb_xl")
-_SAME_PATIENTS |= dict.fromkeys(("ecg_qa_mimic_iv_ecg", "ecg_chat_mimic_iv_ecg"), "mimic_iv_ecg")
+_ABOUT_MIMIC = ("ecg_qa_mimic_iv_ecg", "ecg_chat_mimic_iv_ecg", "heartllm_mimic_iv_ecg")
+_SAME_PATIENTS |= dict.fromkeys(_ABOUT_MIMIC, "mimic_iv_ecg")
 _MOST_NAMED = 5
 
 

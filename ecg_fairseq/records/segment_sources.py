@@ -54,13 +54,13 @@ class StoreSource:
         meta = read_meta(folder)
         try:
             shape = tuple(int(size) for size in meta["layout"]["shape"])
-            strips = [Strip(**strip) for strip in meta["layout"]["strips"]]
-        except (KeyError, TypeError, ValueError) as error:
+            strips = [_strip(strip) for strip in meta["layout"]["strips"]]
+            self.store = Store(folder, meta["store"], shape)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ManifestError(
-                f"{folder}/meta.json: the layout is not described ({error!r}); make it anew"
+                f"{folder}/meta.json: layout or store are not described ({error!r}); make it anew"
             ) from error
         self.folder = folder
-        self.store = Store(folder, meta["store"], shape)
         self.leads, self.fs_hz = _plain_leads(strips, shape, folder, meta)
         self._arrays: dict[int, np.ndarray] = {}
 
@@ -109,6 +109,11 @@ class StoreSource:
         before = np.cumsum(count) - count
         owners[np.repeat(first - before, count) + np.arange(count.sum())] = np.repeat(lines, count)
         return owners
+
+
+def _strip(described: dict[str, Any]) -> Strip:
+    lead, kind = str(described["lead"]), str(described["kind"])
+    return Strip(lead, kind, float(described["fs_hz"]), int(described["num_samples"]))
 
 
 def _plain_leads(

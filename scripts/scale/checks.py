@@ -23,6 +23,11 @@ name = next(name for name, row in manifest.records.items() if row.is_ok)
 segment = manifest.segment(name)
 print(time.perf_counter() - start)
 """
+_IMPORT = """
+import psutil
+import ecg_fairseq.records.prepare_command
+print(psutil.Process().memory_info().rss / 2**20)
+"""
 
 
 @dataclass(frozen=True)
@@ -80,22 +85,35 @@ def _largest(samples: Sequence[Sample], least: float, most: float) -> float:
 
 def parent_note(samples: Sequence[Sample], num_records: int) -> str:
     """Say how much the main process needs, which holds a line for each record."""
-    first, peak = samples[0].parent_mib, max(sample.parent_mib for sample in samples)
-    base = min(sample.parent_mib for sample in samples if sample.parent_mib)
+    peak = max(sample.parent_mib for sample in samples)
+    base = float(_output(sys.executable, "-c", _IMPORT))
     whole = base + (peak - base) * FULL_SIZE / num_records
     return (
-        f"main process: {first:.0f} MiB at first, peak {peak:.0f} MiB; "
-        f"projected peak for {FULL_SIZE} records {whole:.0f} MiB"
+        f"main process: peak {peak:.0f} MiB, of which {base:.0f} for the program; projected for "
+        f"{FULL_SIZE} records {whole:.0f} MiB"
     )
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def write_samples(path: Path, samples: Sequence[Sample]) -> None:
+    """Write what was sampled as a table: seconds, complete shards, MiB of all processes."""
+    lines = ["seconds\tshards_done\tparent_mib\tworkers_mib"]
+    for sample in samples:
+        workers = ",".join(f"{value:.1f}" for value in sample.workers_mib)
+        lines.append(
+            f"{sample.seconds:.1f}\t{sample.shards_done}\t{sample.parent_mib:.1f}\t{workers}"
+        )
+    path.write_text("\n".join(lines) + "\n")
 
 
 def index_check(folder: Path, repeats: int = 5) -> Check:
     """Time opening the manifest and its first segment, each time in a fresh process."""
     seconds = []
     for _ in range(repeats):
-        command = [sys.executable, "-c", _OPEN, str(folder)]
-        found = subprocess.run(command, check=True, capture_output=True, text=True)
-        seconds.append(float(found.stdout))
+        seconds.append(float(_output(sys.executable, "-c", _OPEN, str(folder))))
     times = ", ".join(f"{value:.2f}" for value in sorted(seconds))
     median = sorted(seconds)[len(seconds) // 2]
     return Check("opening the index", f"{times} s", median < MOST_INDEX_SECONDS)

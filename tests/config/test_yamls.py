@@ -131,14 +131,22 @@ def test_trains_two_updates_when_only_the_sizes_change(name, manifest, tmp_path)
     )
 
 
-@pytest.mark.parametrize("name", PRETRAINING)
+def slow_unless(names: list[str], quick: tuple[str, ...]) -> list:
+    """Return parameters; those not named are marked slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", slow_unless(PRETRAINING, ("w2v_cmsc_rlm",)))
 def test_pretraining_trains_two_updates(name, segments, tmp_path):
     head = SMALL_HEAD if name.startswith("w2v") else ()
     overrides = (*SMALL_ENCODER, *head, "dataset.disable_validation=false")
     _check_two_updates(train(segments, tmp_path, *overrides, name=name))
 
 
-@pytest.mark.parametrize("name", sorted(set(ECG_FM) - set(PRETRAINING)))
+@pytest.mark.parametrize(
+    "name",
+    slow_unless(sorted(set(ECG_FM) - set(PRETRAINING)), ("diagnosis_tiny", "identification_tiny")),
+)
 def test_finetuning_trains_two_updates(name, segments, pretrained, tmp_path):
     start = () if name.startswith("scratch") else (f"model.model_path={pretrained}",)
     small = SMALL_ENCODER if name.startswith("scratch") else ()

@@ -4,10 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import torch
 
 BIN = Path(sys.executable).parent
 SMALL = [
@@ -16,6 +19,15 @@ SMALL = [
     "model.num_heads=2",
     "model.num_key_value_heads=2",
     "model.intermediate_size=64",
+]
+
+# What a machine without GPUs needs to be told; on GPUs torchrun alone is enough.
+TWO_CPU_PROCESSES = [
+    "distributed_training.distributed_world_size=2",
+    "++distributed_training.distributed_backend=gloo",
+    "++distributed_training.distributed_init_method='env://'",
+    "++distributed_training.distributed_no_spawn=true",
+    '++distributed_training.distributed_rank="${oc.decode:${oc.env:RANK}}"',
 ]
 
 
@@ -73,3 +85,34 @@ def curve(output: str) -> dict[int, tuple[str, str, str]]:
         line = json.loads(text)
         points[int(line["num_updates"])] = (line["loss"], line["gnorm"], line["lr"])
     return points
+
+
+def torchrun(command: list[str]) -> list[str]:
+    """Return the command that runs a training command in two processes on the CPU."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    launcher = [str(BIN / "torchrun"), "--nproc_per_node=2", f"--master_port={port}"]
+    return [*launcher, *command, *TWO_CPU_PROCESSES]
+
+
+def last_state(folder: Path) -> dict[str, Any]:
+    """Return the last checkpoint of a run."""
+    return torch.load(folder / "checkpoints/checkpoint_last.pt", weights_only=True)
+
+
+def assert_equal(first: Any, second: Any) -> None:
+    """Compare nested containers; tensors must be bitwise equal."""
+    assert type(first) is type(second)
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert list(first) == list(second)
+        for key in first:
+            assert_equal(first[key], second[key])
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second)
+        for left, right in zip(first, second, strict=True):
+            assert_equal(left, right)
+    else:
+        assert first == second

@@ -3,10 +3,17 @@
 import random
 
 import pytest
-import torch
 from toy_manifest import make_manifest
 
-from fairseq_runs.commands import SMALL, curve, run, run_and_kill, train_command
+from fairseq_runs.commands import (
+    SMALL,
+    assert_equal,
+    curve,
+    last_state,
+    run,
+    run_and_kill,
+    train_command,
+)
 
 OVERRIDES = [
     *SMALL,
@@ -40,26 +47,6 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     assert min(resumed) > 5, "the last run started anew instead of resuming"
     assert resumed == {update: whole[update] for update in resumed}
 
-    final = [
-        torch.load(tmp_path / name / "checkpoints/checkpoint_last.pt", weights_only=True)
-        for name in ("whole", "killed")
-    ]
-    _assert_equal(final[0]["model"], final[1]["model"])
-    _assert_equal(final[0]["last_optimizer_state"], final[1]["last_optimizer_state"])
-
-
-def _assert_equal(first, second):
-    """Compare nested containers; tensors must be bitwise equal."""
-    assert type(first) is type(second)
-    if isinstance(first, torch.Tensor):
-        assert torch.equal(first, second)
-    elif isinstance(first, dict):
-        assert list(first) == list(second)
-        for key in first:
-            _assert_equal(first[key], second[key])
-    elif isinstance(first, (list, tuple)):
-        assert len(first) == len(second)
-        for left, right in zip(first, second, strict=True):
-            _assert_equal(left, right)
-    else:
-        assert first == second
+    final = [last_state(tmp_path / name) for name in ("whole", "killed")]
+    assert_equal(final[0]["model"], final[1]["model"])
+    assert_equal(final[0]["last_optimizer_state"], final[1]["last_optimizer_state"])

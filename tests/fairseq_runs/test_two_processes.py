@@ -1,13 +1,12 @@
 """Two processes (torchrun, gloo, CPU) equal one process that accumulates two batches (A4)."""
 
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 from toy_manifest import make_manifest
 
-from fairseq_runs.commands import BIN, SMALL, curve, run, train_command
+from fairseq_runs.commands import SMALL, curve, last_state, run, torchrun, train_command
 
 COMMON = [
     *SMALL,
@@ -20,27 +19,11 @@ COMMON = [
     "checkpoint.save_interval_updates=4",
     "dataset.validate_interval_updates=4",
 ]
-# What a machine without GPUs needs to be told; on GPUs torchrun alone is enough.
-TWO_CPU_PROCESSES = [
-    "distributed_training.distributed_world_size=2",
-    "++distributed_training.distributed_backend=gloo",
-    "++distributed_training.distributed_init_method='env://'",
-    "++distributed_training.distributed_no_spawn=true",
-    '++distributed_training.distributed_rank="${oc.decode:${oc.env:RANK}}"',
-]
-
-
-def _torchrun(command: list[str]) -> list[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launcher = [str(BIN / "torchrun"), "--nproc_per_node=2", f"--master_port={port}"]
-    return [*launcher, *command, *TWO_CPU_PROCESSES]
 
 
 def _logged_sums(folder: Path, name: str) -> dict[str, float]:
     """Return the unrounded averages behind the last lines of a log, from the checkpoint."""
-    state = torch.load(folder / "checkpoints/checkpoint_last.pt", weights_only=True)
+    state = last_state(folder)
     return {
         key: float(meter["sum"]) / float(meter["count"])
         for _, key, kind, meter in state["extra_state"]["metrics"][name]
@@ -58,11 +41,11 @@ def test_two_processes_equal_one_with_accumulation(tmp_path):
         tmp_path / "one",
     )
     first = run(
-        _torchrun(train_command(manifest.path, *COMMON, "optimization.max_update=8")),
+        torchrun(train_command(manifest.path, *COMMON, "optimization.max_update=8")),
         tmp_path / "two",
     )
     second = run(
-        _torchrun(train_command(manifest.path, *COMMON, "optimization.max_update=12")),
+        torchrun(train_command(manifest.path, *COMMON, "optimization.max_update=12")),
         tmp_path / "two",
     )
     expected, seen = curve(one), {**curve(first), **curve(second)}
@@ -74,9 +57,6 @@ def test_two_processes_equal_one_with_accumulation(tmp_path):
     for name in ("train", "valid"):
         wanted = _logged_sums(tmp_path / "one", name)
         assert _logged_sums(tmp_path / "two", name) == pytest.approx(wanted, rel=1e-6)
-    weights = [
-        torch.load(tmp_path / n / "checkpoints/checkpoint_last.pt", weights_only=True)["model"]
-        for n in ("one", "two")
-    ]
+    weights = [last_state(tmp_path / name)["model"] for name in ("one", "two")]
     for name, weight in weights[0].items():
         torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=1e-6)

@@ -56,9 +56,10 @@ def test_forms_that_devices_write(tmp_path):
     inner = inner.replace("</StripData>", "</StripData></Strip>")
     upper = text.replace('lead="aV', 'lead="AV').replace("uVperLsb", "uVperLSB")
     commas = text.replace("\n</WaveformData>", ",\n</WaveformData>")
+    remark = text.replace("<CardiologyXML>", "<!-- no <RestingECG> -->\n<CardiologyXML>")
     outer = text.replace("<RestingECGMeasurements>", "").replace("</RestingECGMeasurements>", "")
     outer = outer.replace("<SampleRate>1</SampleRate>", "")
-    for form in (inner, upper, commas, outer):
+    for form in (inner, upper, commas, remark, outer):
         assert form != text
         path = written(tmp_path, form)
         np.testing.assert_array_equal(read_record(path).signal, wanted)

@@ -16,6 +16,7 @@ from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.records.code_15 import LABEL_SETS, Code15Choice, code_15_cohort
 from ecg_fairseq.records.manifest import Manifest
 from ecg_fairseq.records.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.prevalence import label_prevalence
 from ecg_fairseq.records.raw_layouts.code_15 import write_layout
 from ecg_fairseq.records.simulated_cohort import CohortSettings
 from ecg_fairseq.signal.recipes import get_recipe
@@ -94,6 +95,7 @@ def test_the_split_beside_the_examples_makes_a_test_set_only(shared_dir, tmp_pat
 # The published layout -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_layout(layout, tmp_path):
     write_layout(tmp_path / "two", SETTINGS, workers=2)
     assert contents(tmp_path / "two") == contents(layout)
@@ -127,6 +129,7 @@ def test_exams_are_found_by_id_and_padding_is_taken_off(layout, tmp_path):
     skipped = [row for row in manifest.records.values() if not row.is_ok]
     assert len(skipped) == 1
     assert "all zeros" in skipped[0].reason
+    assert set(label_prevalence(manifest)) == {"columns", "diagnoses"}
     y = np.load(tmp_path / "m/labels/y.npy")
     for number, row in enumerate(rows):
         record = manifest.records[row["exam_id"]]

@@ -1,5 +1,6 @@
 """HeartLLM's files: counts of the real excerpts, both splits, backgrounds, and damaged files."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from ecg_fairseq.records.heartllm import (
     REPORT_QUESTION,
     HeartLlmChoice,
     heartllm_cohort,
+    heartllm_mimic_cohort,
     read_heartllm,
 )
 from ecg_fairseq.records.leakage import find_leaks
 from ecg_fairseq.records.manifest import SPLITS, Manifest
 from ecg_fairseq.records.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.prevalence import label_prevalence
+from ecg_fairseq.records.raw_layouts import layout_writer
 from ecg_fairseq.records.raw_layouts.heartllm import write_layout
 from ecg_fairseq.records.simulated_cohort import CohortSettings
 from ecg_fairseq.signal.recipes import get_recipe
@@ -105,6 +109,7 @@ def test_the_simulated_layout(layout, tmp_path, task):
         assert len(manifest.questions(split)) == len(entries) > 0
     assert manifest.meta["questions_dropped"] == {}
     assert find_leaks([manifest]) == []
+    assert "background" not in label_prevalence(manifest)
     if task == "qa":
         kinds = {question.question_type for question in manifest.questions("train")}
         assert kinds == {"single-verify", "single-choose", "single-query"}
@@ -113,6 +118,7 @@ def test_the_simulated_layout(layout, tmp_path, task):
                 assert set(question.answer) <= {*question.options, "none"}
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_layout(layout, tmp_path):
     write_layout(tmp_path / "two", SETTINGS, workers=2)
     for path in layout.rglob("*"):
@@ -149,12 +155,14 @@ QUESTION = {
 REPORT = {"patient_id": 1.0, "ecg_id": 1, "report": "sinus rhythm", "background": ""}
 
 
-def files(folder: Path, questions: object = (), reports: object = ()) -> Path:
+def files(
+    folder: Path, questions: object = (), reports: object = (), version: str = "ptbxl"
+) -> Path:
     """Write all files, those of the training side with content."""
     for split in SPLITS:
         for name, content in (
-            (f"ecgqa/ptbxl/template_{split}_background.json", questions),
-            (f"report/ptbxl/{split}.json", reports),
+            (f"ecgqa/{version}/template_{split}_background.json", questions),
+            (f"report/{version}/{split}.json", reports),
         ):
             path = folder / "dataset" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,6 +183,30 @@ def test_answers_and_options(tmp_path):
     assert questions[3].answer == ["sinus rhythm"]
     assert found.dropped == {"question type of two recordings": 1, "empty report": 1}
     assert found.backgrounds == {"1": "b"}
+
+
+def test_mimic_iv_ecg(tmp_path):
+    layout_writer("mimic_iv_ecg")(tmp_path / "mimic", CohortSettings(3, seed=3), 1)
+    with open(tmp_path / "mimic/record_list.csv", newline="") as stream:
+        studies = [row["study_id"] for row in csv.DictReader(stream)]
+    question = {**QUESTION, "ecg_id": [int(studies[0])]}
+    reports = [{**REPORT, "ecg_id": int(name), "report": "A.B.."} for name in studies[:2]]
+    folder = files(tmp_path / "h", [question], reports, "mimic-iv-ecg")
+    cohort = heartllm_mimic_cohort(folder, tmp_path / "mimic", HeartLlmChoice())
+    assert [(source.record_id, source.side) for source in cohort.sources] == [
+        (studies[0], "train"),
+        (studies[1], "train"),
+    ]
+    prepare(cohort, PrepareOptions(tmp_path / "m", get_recipe("heartllm"), progress="silent"))
+    manifest = Manifest.load(tmp_path / "m")
+    assert manifest.meta["dataset"] == "heartllm_mimic_iv_ecg"
+    assert [question.answer for question in manifest.questions("train")] == [
+        ["above the normal range"],
+        ["A.B.."],
+        ["A.B.."],
+    ]
+    with pytest.raises(ManifestError, match="no published folds"):
+        heartllm_mimic_cohort(folder, tmp_path / "mimic", HeartLlmChoice(split="ptb-xl"))
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ def test_label_files_are_ptb_xls(layout, tmp_path):
             assert found == set(row.labels["rhythm"])
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_layout(layout, tmp_path):
     write_layout(tmp_path / "two", SETTINGS, workers=2)
     for path in layout.rglob("*"):

@@ -108,6 +108,7 @@ def test_sides_of_a_column(layout, tmp_path):
         uk_biobank_cohort(layout, choice)
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_layout(layout, tmp_path):
     write_layout(tmp_path / "two", SETTINGS, workers=2)
     names = sorted(path.relative_to(layout) for path in layout.rglob("*") if path.is_file())

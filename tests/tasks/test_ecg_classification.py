@@ -64,7 +64,7 @@ def test_a_label_file_is_found_by_its_name(segments, path):
 def test_other_numbers_of_labels_are_refused(segments):
     with pytest.raises(EcgError, match=r"num_labels=5, but .* 2 columns \(fast, tall\)"):
         labelled(segments, "model.num_labels=5")
-    with pytest.raises(ManifestError, match="absent.npy cannot be opened"):
+    with pytest.raises(ManifestError, match=r"absent\.npy cannot be opened"):
         labelled(segments, "+task.label_file=absent.npy")
 
 
@@ -192,7 +192,7 @@ def test_signals_must_be_normalised_alike(pretrained, segments, tmp_path):
     state = torch.load(pretrained, weights_only=True)
     state["cfg"]["task"]["normalize"] = True
     torch.save(state, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="task.normalize=True, the settings have False"):
+    with pytest.raises(CheckpointError, match=r"task\.normalize=True, the settings have False"):
         train(segments, tmp_path, f"model.model_path={tmp_path / 'other.pt'}", name=NAME)
 
 

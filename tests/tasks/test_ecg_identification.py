@@ -88,7 +88,7 @@ def test_lists_must_be_there_and_fit_together(segments, tmp_path):
     shutil.copytree(segments, manifest)
     probes = manifest / "identification" / "valid_probe.tsv"
     probes.write_text(probes.read_text().replace("\t0\n", "\t99\n"))
-    with pytest.raises(ManifestError, match="1 of 4 people .* are not in"):
+    with pytest.raises(ManifestError, match=r"1 of 4 people .* are not in"):
         setup_task(manifest, name=NAME).load_dataset("valid", epoch=1)
     probes.unlink()
     with pytest.raises(ManifestError, match=r"valid_probe\.tsv does not exist"):

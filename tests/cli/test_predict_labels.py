@@ -1,0 +1,94 @@
+"""``ecg-fairseq predict`` with ECG-FM's classifiers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_encoders import LABELS, save_encoder, save_record, state_of
+
+from ecg_fairseq.cli.main import main
+from ecg_fairseq.signal.recipes import get_recipe
+
+RECIPE = get_recipe("ecg_fm")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """A checkpoint and recordings of 17 and of 4 seconds."""
+    save_encoder(tmp_path / "c.pt", task_state=state_of(RECIPE, labels=list(LABELS)))
+    save_record(tmp_path / "long.npy", seconds=17.0)
+    save_record(tmp_path / "short.npy", seconds=4.0)
+    return {path.stem: str(path) for path in (*tmp_path.glob("*.npy"), tmp_path / "c.pt")}
+
+
+def scores(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    assert main(["predict", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_json_holds_record_and_segments(files, capsys) -> None:
+    value = scores(capsys, files["long"], "--checkpoint", files["c"])
+    assert value["record"] == files["long"]
+    assert (value["num_segments"], value["segment_seconds"]) == (3, 5.0)
+    assert (value["recipe"], value["aggregate"]) == ("ecg_fm", "mean")
+    assert list(value["labels"]) == list(LABELS)
+    for label in value["labels"].values():
+        assert label["logit"] == pytest.approx(np.mean(label["segment_logits"]))
+        assert label["probability"] == pytest.approx(1 / (1 + np.exp(-label["logit"])))
+        assert len(label["segment_probabilities"]) == 3
+
+
+@pytest.mark.parametrize("how", ["max", "published"])
+def test_aggregates(how, files, capsys) -> None:
+    value = scores(capsys, files["long"], "--checkpoint", files["c"], "--aggregate", how)
+    for name, label in value["labels"].items():
+        takes_largest = how == "max" or name == "Poor data quality"
+        wanted = (np.max if takes_largest else np.mean)(label["segment_logits"])
+        assert label["logit"] == pytest.approx(wanted)
+
+
+def test_text_is_sorted_and_complete(files, capsys) -> None:
+    assert main(["predict", files["long"], "--checkpoint", files["c"]]) == 0
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert {line[:17].strip() for line in lines} == set(LABELS)
+    chances = [float(line[17:].split()[0]) for line in lines]
+    assert chances == sorted(chances, reverse=True)
+    assert output.err == ""
+
+
+def test_names_come_from_a_file_where_the_checkpoint_has_none(files, tmp_path, capsys) -> None:
+    save_encoder(tmp_path / "nameless.pt")
+    words = ["predict", files["long"], "--checkpoint", str(tmp_path / "nameless.pt")]
+    assert main(words) == 0
+    output = capsys.readouterr()
+    assert "label_0" in output.out
+    assert "give --labels" in output.err
+    (tmp_path / "label_def.csv").write_text("name,n\nA,1\nB,1\nC,1\n")
+    assert main([*words, "--labels", str(tmp_path / "label_def.csv")]) == 0
+    assert sorted(line[0] for line in capsys.readouterr().out.splitlines()) == ["A", "B", "C"]
+
+
+def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["predict", *words]) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+def test_failures_are_one_sentence(files, tmp_path, capsys) -> None:
+    good = ["--checkpoint", files["c"]]
+    assert "at least 5 s" in fails(capsys, files["short"], *good)
+    assert "one at a time" in fails(capsys, files["long"], files["long"], *good)
+    for option in (["--question", "Why?"], ["--options", "yes"], ["--max-new-tokens", "3"]):
+        assert f"leave out {option[0]}" in fails(capsys, files["long"], *good, *option)
+    (tmp_path / "two.csv").write_text("name,n\nA,1\nB,1\n")
+    assert "2 labels" in fails(capsys, files["long"], *good, "--labels", str(tmp_path / "two.csv"))
+    assert "cannot be read" in fails(capsys, files["long"], *good, "--labels", "absent.csv")
+    save_encoder(tmp_path / "pretrained.pt", "wav2vec2_cmsc")
+    other = ["--checkpoint", str(tmp_path / "pretrained.pt")]
+    assert "ecg-fairseq probe" in fails(capsys, files["long"], *other)
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(Path(files["c"]).read_bytes()[:3000])
+    assert "truncated" in fails(capsys, files["long"], "--checkpoint", str(cut))
