@@ -1,14 +1,11 @@
 """The only place that knows quirks of fairseq, torch and hydra (fact sheet fairseq-modern.md)."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
 
@@ -83,28 +80,3 @@ def meters_of_the_pass() -> Any:
 
     default = metrics.get_meters("default")
     return next((m for m in metrics.get_active_aggregators() if m is not default), default)
-
-
-def shared_copy(values: np.ndarray) -> Tensor:
-    """Return a copy in shared memory, which a worker process hands over without another copy.
-
-    The bytes are written to the memory's file, not to a mapping of it: torch's own way maps new
-    memory, which the kernel clears and fills page by page. Without memory files (Linux has them)
-    it is an ordinary copy, which torch shares when it is handed over.
-
-    Args:
-        values: float32, contiguous.
-    """
-    share = getattr(torch.UntypedStorage, "_new_shared_fd_cpu", None)
-    if share is None or not hasattr(os, "memfd_create") or values.size == 0:
-        return torch.from_numpy(values.copy())
-    descriptor = os.memfd_create("ecg_fairseq")
-    try:
-        view, written = values.reshape(-1).view(np.uint8).data, 0
-        while written < len(view):
-            written += os.write(descriptor, view[written:])
-        # torch keeps a descriptor of its own.
-        storage = share(descriptor, len(view))
-    finally:
-        os.close(descriptor)
-    return torch.empty(0).set_(storage).view(values.shape)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scale import checks
 from scale.raw_data import RawSettings, make_raw_data
-from scale.watched_run import prepare_command, run_killed, run_watched
+from scale.watched_run import Sample, prepare_command, run_killed, run_watched
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.records.prepare import records_per_shard
@@ -46,13 +46,28 @@ def check_killed_runs(raw: Path, out: Path, arguments: argparse.Namespace) -> li
     print(checks.projection(out, seconds, arguments.records, arguments.workers))
     wanted = checks.digests(out)
     checks.empty(out)
-    moments = np.random.default_rng(arguments.seed).uniform(0, seconds, NUM_KILLS)
-    for gap in np.diff(np.sort(moments), prepend=0.0):
-        done = run_killed(command, out, float(gap))
-        print(f"killed after {gap:.1f} s with {done} of {num_shards} shards complete", flush=True)
+    for shards, delay in _moments(samples, num_shards, seconds, arguments):
+        done = run_killed(command, out, shards, delay)
+        print(f"killed with {done} of {num_shards} shards complete", flush=True)
     run_watched(command, out)
     name = f"{NUM_KILLS} times SIGKILL and resume"
     return [*found, checks.same_files(name, wanted, checks.digests(out))]
+
+
+def _moments(
+    samples: list[Sample], num_shards: int, seconds: float, arguments: argparse.Namespace
+) -> list[tuple[int, float]]:
+    """Draw moments of death, (shards complete, seconds after): within shards, the last at the end.
+
+    The delays are parts of what a shard and the end took, so that a faster run is met as well.
+    """
+    random = np.random.default_rng(arguments.seed)
+    shards = np.sort(random.integers(0, max(1, num_shards - arguments.workers), NUM_KILLS - 1))
+    of_shard = seconds * arguments.workers / num_shards
+    complete = [sample.seconds for sample in samples if sample.shards_done == num_shards]
+    of_end = seconds - min(complete, default=seconds)
+    moments = [(int(number), float(random.uniform(0, of_shard / 2))) for number in shards]
+    return [*moments, (num_shards, float(random.uniform(0, of_end / 5)))]
 
 
 def _nothing_skipped(out: Path) -> checks.Check:

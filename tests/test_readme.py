@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from toy_encoders import save_encoder
 
 from ecg_fairseq.cli.main import VERBS, main
+from ecg_fairseq.networks.ecg_fm.convert import export_checkpoint
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(path.relative_to(PROJECT) for path in PROJECT.glob("examples/*/README.md"))
@@ -55,6 +57,16 @@ ON_A_CPU = (
     "model.llm=tiny task.text_tokenizer=corpus model.base_dtype=float32 task.autocast=none "
     "distributed_training.distributed_world_size=1"
 )
+# ECG-FM's networks, two updates; a finetuned one takes the pretrained one's sizes.
+ECG_FM_UPDATE = (
+    "optimization.max_update=2 dataset.batch_size=4 dataset.num_workers=0 "
+    "distributed_training.distributed_world_size=1"
+)
+ECG_FM_SIZES = (
+    "model.encoder_layers=1 model.encoder_embed_dim=32 model.encoder_ffn_embed_dim=48 "
+    "model.encoder_attention_heads=4 model.conv_pos=16 model.conv_pos_groups=4"
+)
+VALIDATE_SOON = "dataset.validate_interval_updates=2 checkpoint.save_interval_updates=2"
 FEW_QUESTIONS = "--max-questions train=40,valid=4,test=40"
 # (pattern, what to put in its place, what to append): all that match apply, in order.
 SMALL_FORMS = (
@@ -62,6 +74,14 @@ SMALL_FORMS = (
     (r"^python docs/answered_ecg\.py quickstart_out", "python docs/answered_ecg.py smoke_out", ""),
     (r"--config-name ecg_byte_qa_tiny", None, f"{ONE_UPDATE} lr_scheduler.lr_period_updates=2"),
     (r"--config-name ecg_byte_qa(?!_tiny)", None, f"{ONE_UPDATE} {ON_A_CPU}"),
+    (r"--config-name (w2v_cmsc_rlm|diagnosis|identification)", None, ECG_FM_UPDATE),
+    (r"--config-name w2v_cmsc_rlm", None, f"{ECG_FM_SIZES} optimization.update_freq=[1]"),
+    (r"--config-name w2v_cmsc_rlm_tiny", None, "lr_scheduler.warmup_updates=1"),
+    (r"--config-name w2v_cmsc_rlm_tiny", None, "lr_scheduler.lr_period_updates=2"),
+    (r"--config-name \w+_tiny task\.data=simulated", None, VALIDATE_SOON),
+    (r"^ecg-fairseq simulate --out simulated_ecgs", None, "--patients 40 --workers 1"),
+    (r"^ecg-fairseq probe", None, "--seeds 1 --resamples 20"),
+    (r"^python scripts/saliency_truth\.py", None, "--records 2"),
     (r"^python manifests/ecg_qa\.py", None, FEW_QUESTIONS),
     (r"^fairseq-generate", None, "--max-new-tokens 4"),
     (r"^ecg-fairseq score", None, "--resamples 20"),
@@ -165,6 +185,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     assert main(words) == 0
     (cohort / "ecg-qa").rename(folder / "ecg-qa")
     write_own_data(folder, cohort)
+    # Stands for ECG-FM's released classifier, in its layout and under its name.
+    save_encoder(folder / "small.pt", num_labels=17)
+    export_checkpoint(folder / "small.pt", folder / "mimic_iv_ecg_finetuned.pt")
     return Reader(folder)
 
 

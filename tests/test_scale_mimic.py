@@ -88,9 +88,9 @@ def test_a_run_that_fails_or_ends_too_soon_is_no_run(tmp_path):
     with pytest.raises(EcgError, match="ended with 1: no space"):
         watched_run.run_watched(failing, tmp_path / "m")
     with pytest.raises(EcgError, match="ended before it was to be killed"):
-        watched_run.run_killed(failing, tmp_path / "m", 60.0)
+        watched_run.run_killed(failing, tmp_path / "m", 1, 60.0)
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
-    assert watched_run.run_killed(sleeping, tmp_path / "m", 0.2) == 0
+    assert watched_run.run_killed(sleeping, tmp_path / "m", 0, 0.2) == 0
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_a_killed_run_at_small_scale(tmp_path, capsys):
     words = ["--work", str(tmp_path), "--records", "200", "--signals", "32"]
     load("scale_mimic").main(words)
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("killed after") for line in lines) == 5
+    assert sum(line.startswith("killed with") for line in lines) == 5
     assert lines[-1].startswith("ok    5 times SIGKILL and resume: 0 of")
     assert "projected for 800000" in "".join(lines)
     table = (tmp_path / "memory.tsv").read_text().splitlines()

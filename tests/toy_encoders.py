@@ -68,14 +68,14 @@ def save_record(path: Path, seconds: float = 10.0, fs_hz: float = 500.0, seed: i
 def make_segment_manifest(folder: Path, num_records: int = 24, seconds: float = 10.0) -> Path:
     """Write ``folder/manifest`` with recipe ecg_fm: two recordings a patient, two labels.
 
-    The first label says whether lead V1 carries a fast oscillation; the second is noise, and
+    The first label says whether all leads carry a fast oscillation; the second is noise, and
     unknown for the last recording.
     """
     rng = np.random.default_rng(0)
     samples = round(seconds * 500)
     signals = rng.normal(size=(num_records, 12, samples)).cumsum(axis=2) / 20
     truth = np.stack([np.arange(num_records) % 3 == 0, rng.integers(0, 2, num_records)], axis=1)
-    signals[truth[:, 0] == 1, 6] += 100 * np.sin(np.arange(samples) * 0.6)
+    signals[truth[:, 0] == 1] += 100 * np.sin(np.arange(samples) * 0.6)
     np.save(folder / "ecgs.npy", signals.astype(np.float32))
     sides = ("train", "train", "train", "valid", "test", "test")
     lines = ["record_id,patient_id,split"]
@@ -87,6 +87,6 @@ def make_segment_manifest(folder: Path, num_records: int = 24, seconds: float = 
     rows = list(Manifest.load(folder / "manifest").records.values())
     values = truth[[int(row.record_id[1:]) for row in rows]].astype(float)
     values[-1] = np.nan
-    matrix = LabelMatrix(("Fast V1", "Coin"), values, tuple(row.split for row in rows))
+    matrix = LabelMatrix(("Fast", "Coin"), values, tuple(row.split for row in rows))
     write_label_files(folder / "manifest" / "labels", matrix)
     return folder / "manifest"

@@ -1,6 +1,5 @@
 """Batches of signals: cut or padded to one length, assembled in one piece of memory."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
-from ecg_fairseq.compat import shared_copy
+from ecg_fairseq.data.hand_over import BatchMemory
 from ecg_fairseq.data.signal_options import SignalOptions
 from ecg_fairseq.signal.augmentations import Augmentation
 
@@ -62,32 +60,6 @@ def target_length(
     return max(longest, int(buckets[min(place, len(buckets) - 1)]))
 
 
-class BatchMemory:
-    """Where batches are assembled.
-
-    In a worker process rows go into one private array, used again for every batch, which is then
-    written into shared memory at a stroke: filling new shared memory row by row takes twice as
-    long, because every page of it is first cleared. Elsewhere numpy allocates a new array: in
-    large pages, which saves most of the time that filling new memory takes.
-    """
-
-    def __init__(self) -> None:
-        self._private = np.empty(0, dtype=np.float32)
-
-    def rows(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return a float32 array of any content, to be filled before :meth:`tensor` is called."""
-        if get_worker_info() is None:
-            return np.empty(shape, dtype=np.float32)
-        num_values = math.prod(shape)
-        if len(self._private) < num_values:
-            self._private = np.empty(num_values, dtype=np.float32)
-        return self._private[:num_values].reshape(shape)
-
-    def tensor(self, rows: np.ndarray) -> Tensor:
-        """Return the tensor of what :meth:`rows` gave."""
-        return torch.from_numpy(rows) if get_worker_info() is None else shared_copy(rows)
-
-
 @dataclass(frozen=True)
 class Collater:
     """Puts samples into batches.
@@ -122,18 +94,19 @@ class Collater:
         drawn = [parameters for sample in samples for parameters in sample.drawn]
         for place, signal in enumerate(signals):
             self._fill(rows[place], signal, crops[place], drawn[place] if drawn else None)
-        net_input = {"source": self.memory.tensor(rows)}
+        net_input = {}
         if self.options.enable_padding:
             ends = torch.tensor(lengths).unsqueeze(1)
             net_input["padding_mask"] = torch.arange(target).unsqueeze(0) >= ends
         repeats = [len(sample.signals) for sample in samples]
-        return {
+        content = {
             "id": repeated([sample.index for sample in samples], repeats),
             "net_input": net_input,
             "patient_id": repeated([sample.patient_id for sample in samples], repeats),
             "nsentences": len(signals),
             "ntokens": len(signals) * target,
         }
+        return self.memory.batch(rows, content)
 
     def _fill(self, row: np.ndarray, signal: np.ndarray, crop: float, drawn: Any) -> None:
         """Put a signal into its row (L, T), augmented, then cut or padded with zeros."""

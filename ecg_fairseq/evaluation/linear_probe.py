@@ -8,7 +8,7 @@ Nothing here builds a network: `ecg-fairseq embed` makes the embeddings.
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,14 +192,25 @@ def _draw(train: ProbeData, fraction: float, seed: int) -> tuple[np.ndarray, int
     """Return which training recordings are used, bool (R,), and of how many patients."""
     is_labelled = ~np.isnan(train.labels).all(axis=1)
     patients = np.asarray(train.patient_ids, dtype=object)
-    names = sorted(set(patients[is_labelled]))
-    if not names:
+    if not is_labelled.any():
         raise ScoreError("no training recording is labelled; there is nothing to learn from")
+    drawn = drawn_patients(patients[is_labelled], fraction, seed)
+    return is_labelled & np.array([name in drawn for name in patients]), len(drawn)
+
+
+def drawn_patients(names: Iterable[str], fraction: float, seed: int) -> set[str]:
+    """Draw a share of the patients, rounded up; with one seed a smaller share is part of a larger.
+
+    Args:
+        names: of patients, in any order; repetitions count once.
+        fraction: above 0, at most 1.
+        seed: of the draw.
+    """
+    distinct = sorted(set(names))
     # Rounding guards against 0.1 * 30 = 3.0000000000000004, of which the ceiling is 4.
-    count = math.ceil(round(fraction * len(names), 9))
-    order = np.random.default_rng(seed).permutation(len(names))
-    drawn = {names[i] for i in order[:count]}
-    return is_labelled & np.array([name in drawn for name in patients]), count
+    count = math.ceil(round(fraction * len(distinct), 9))
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    return {distinct[i] for i in order[:count]}
 
 
 def _fit_all(

@@ -39,7 +39,8 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._columns: list[str] | None = None
+        # Empty until the first row of this run.
+        self._columns: list[str] = []
 
     def add(self, point: dict[str, Any]) -> None:
         """Append a point; on the first one, rows of this or later updates are removed.
@@ -51,10 +52,9 @@ class MetricsFile:
             EcgError: the file cannot be written.
         """
         row = {key: value for key, value in point.items() if key != "part"}
-        is_first = self._columns is None
-        columns = [*_KEYS, *sorted(set(row) - set(_KEYS))] if is_first else list(self._columns)
-        columns += sorted(set(row) - set(columns))
-        if is_first or columns != self._columns:
+        columns = self._columns or [*_KEYS]
+        columns = columns + sorted(set(row) - set(columns))
+        if columns != self._columns:
             self._rewrite(columns, row["update"])
         with open(self.path, "a", encoding="utf-8", newline="") as stream:
             csv.DictWriter(stream, self._columns, lineterminator="\n").writerow(row)

@@ -20,11 +20,8 @@ from ecg_fairseq.records.ecg_qa_files import (
     PTB_XL,
     QUESTION_TYPES,
     SINGLE_TYPES,
-    SPLIT_RULES,
-    STYLE_CHOICES,
     EcgQaChoice,
     EcgQaVersion,
-    parse_question_types,
     question_folder,
     read_questions,
 )
@@ -40,12 +37,9 @@ from ecg_fairseq.records.splits import SPLIT_ORDER, keep_fraction
 __all__ = [
     "QUESTION_TYPES",
     "SINGLE_TYPES",
-    "SPLIT_RULES",
-    "STYLE_CHOICES",
     "EcgQaChoice",
     "ecg_qa_cohort",
     "ecg_qa_mimic_cohort",
-    "parse_question_types",
     "place_questions",
 ]
 

@@ -38,7 +38,7 @@ from ecg_fairseq.signal.recipe import Recipe
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 WORK_FOLDER = ".prepare"
-_ROWS_COUNTED = 64
+_ROWS_MAPPED = 256
 _ONE_THREAD = {
     name: "1"
     for name in (
@@ -187,11 +187,11 @@ def count_shard(task: CountTask) -> np.ndarray:
         "shards": [task.shard.to_dict()],
     }
     total = count_values(np.empty(0))
-    for start in range(0, len(task.rows), _ROWS_COUNTED):
+    for start in range(0, len(task.rows), _ROWS_MAPPED):
         # Opened afresh each time: what is mapped counts as memory until it is closed.
         array = Store(task.folder, description, task.shape).array(0)
-        stored = array[task.rows[start : start + _ROWS_COUNTED]]
-        total += count_values(decode_values(stored, task.scale_mv))
+        for row in task.rows[start : start + _ROWS_MAPPED]:
+            total += count_values(decode_values(array[row], task.scale_mv))
     return total
 
 

@@ -72,7 +72,7 @@ class StageRunner:
             watcher = threading.Thread(target=self._watch_memory, args=(finished,), daemon=True)
             watcher.start()
             try:
-                _copy_output(process, stream)
+                _copy_output(process, stream, stage.name)
                 return process.wait()
             finally:
                 process.terminate()
@@ -97,14 +97,14 @@ def _environment() -> dict[str, str]:
     return {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", **os.environ}
 
 
-def _copy_output(process: "subprocess.Popen[str]", stream) -> None:
+def _copy_output(process: "subprocess.Popen[str]", stream, name: str) -> None:
     """Write every line to the log, and now and then one short line to stderr."""
     last = time.monotonic()
     for line in process.stdout or ():
         stream.write(line)
         stream.flush()
         if time.monotonic() - last > _SECONDS_BETWEEN_LINES and (text := _summary(line)):
-            print(f"    {text}", file=sys.stderr)
+            print(f"    [{name}] {text}", file=sys.stderr)
             last = time.monotonic()
 
 
@@ -118,10 +118,10 @@ def _summary(line: str) -> str:
     if not isinstance(values, dict):
         return ""
     if "num_updates" in values and "loss" in values:
-        return (
-            f"update {values['num_updates']}: loss {values['loss']}, "
-            f"answers right {values.get('answer_accuracy')} % (training)"
-        )
+        text = f"update {values['num_updates']}: loss {values['loss']}"
+        if "answer_accuracy" in values:
+            text += f", answers right {values['answer_accuracy']} % (training)"
+        return text
     if "progress" in values:
         return f"{values['done']} of {values['total']} {values['progress']}"
     return ""

@@ -16,6 +16,7 @@ from ecg_fairseq.errors import EcgError
 from ecg_fairseq.records.shard_jobs import WORK_FOLDER
 
 _SECONDS_BETWEEN_SAMPLES = 0.5
+_SECONDS_BETWEEN_LOOKS = 0.01
 _SECONDS_FOR_WORKERS_TO_END = 30.0
 _MIB = 2**20
 
@@ -59,8 +60,8 @@ def run_watched(command: Sequence[str], out: Path) -> tuple[float, list[Sample]]
     return time.monotonic() - start, samples
 
 
-def run_killed(command: Sequence[str], out: Path, after_seconds: float) -> int:
-    """Start, kill with SIGKILL after some time, wait until its workers are gone.
+def run_killed(command: Sequence[str], out: Path, shards: int, delay_seconds: float) -> int:
+    """Start, kill with SIGKILL some time after a number of shards, wait until workers are gone.
 
     Returns:
         How many shards were complete then.
@@ -69,14 +70,15 @@ def run_killed(command: Sequence[str], out: Path, after_seconds: float) -> int:
         EcgError: it ended by itself before that, or a worker lived on.
     """
     with _started(command, out) as process:
-        try:
-            process.wait(after_seconds)
-        except subprocess.TimeoutExpired:
-            children = psutil.Process(process.pid).children(recursive=True)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        else:
+        while process.poll() is None and _shards_done(out) < shards:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(delay_seconds)
+        if process.poll() is not None:
             raise EcgError(f"the run ended before it was to be killed: {_errors(out)}")
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
     _, alive = psutil.wait_procs(children, timeout=_SECONDS_FOR_WORKERS_TO_END)
     if alive:
         raise EcgError(f"processes {[child.pid for child in alive]} outlived the killed run")

@@ -142,13 +142,13 @@ def test_probe_stands_beside_the_random_encoder(world: Path, tmp_path: Path, cap
     assert (tmp_path / "probe.md").read_text() == printed
     assert [printed.count(f"| {name} |") for name in ("encoder", "random encoder")] == [2, 2]
     value = json.loads((tmp_path / "probe.json").read_text())
-    assert value["labels"] == ["Fast V1", "Coin"]
+    assert value["labels"] == ["Fast", "Coin"]
     half, whole = value["fractions"]
     assert (half["num_patients"], whole["num_patients"]) == (3, 6)
     assert (half["num_recordings"], whole["num_recordings"]) == ([6, 6], [12])
     # What a random encoder shows of a plain oscillation is enough for a linear layer.
     label = whole["tables"]["random encoder"]["labels"][0]
-    assert label["label"] == "Fast V1"
+    assert label["label"] == "Fast"
     assert label["auroc"] > 0.9
     gap = whole["tables"]["difference"]["macro"]["auroc"]
     both = [whole["tables"][name]["macro"]["auroc"] for name in ("encoder", "random encoder")]

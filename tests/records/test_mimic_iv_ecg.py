@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,12 +13,18 @@ import pytest
 import wfdb
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.records.ecg_qa import QUESTION_TYPES, EcgQaChoice, ecg_qa_mimic_cohort
+from ecg_fairseq.records.ecg_qa import (
+    QUESTION_TYPES,
+    SINGLE_TYPES,
+    EcgQaChoice,
+    ecg_qa_mimic_cohort,
+)
 from ecg_fairseq.records.label_table import with_label_table
 from ecg_fairseq.records.leakage import find_leaks
 from ecg_fairseq.records.manifest import SPLITS, Manifest
 from ecg_fairseq.records.mimic_iv_ecg import mimic_iv_ecg_cohort, read_mimic_iv_ecg
 from ecg_fairseq.records.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.prepare_command import run_manifest_script
 from ecg_fairseq.records.raw_layouts import layout_writer
 from ecg_fairseq.records.raw_layouts.mimic_iv_ecg import file_steps, has_missing_samples
 from ecg_fairseq.records.raw_layouts.mimic_iv_ecg_tables import mimic_record
@@ -264,6 +271,33 @@ def test_mapped_files_with_paths_alone_give_the_same(raw, asked, tmp_path):
     manifest = made(ecg_qa_mimic_cohort(tmp_path, raw, choice), tmp_path / "m")
     for split in SPLITS:
         assert manifest.questions(split) == asked.questions(split)
+
+
+def test_the_script_takes_one_dataset_with_its_own_options(raw, tmp_path, capsys):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "manifests"))
+    try:
+        import ecg_qa as script
+    finally:
+        sys.path.pop(0)
+    parser = script.build_parser()
+    words = [str(raw / "ecg-qa"), "--out", str(tmp_path / "m"), "--recipe", "ecg_byte_beat"]
+    words += ["--progress", "silent"]
+    mimic = ["--mimic-iv-ecg", str(raw)]
+    for more, message in (
+        ([*mimic, "--label-set", "superclass"], "give --label-table"),
+        (["--ptb-xl", str(raw), "--patients", "x.csv"], "goes with --mimic-iv-ecg"),
+    ):
+        assert run_manifest_script(parser, script.make_cohort, [*words, *more]) == 1
+        assert message in capsys.readouterr().err
+    for more in ([], [*mimic, "--ptb-xl", str(raw)]):
+        with pytest.raises(SystemExit) as caught:
+            run_manifest_script(parser, script.make_cohort, [*words, *more])
+        assert caught.value.code == 2
+    patients = ["--patients", str(raw / "mimic-iv/hosp/patients.csv")]
+    assert run_manifest_script(parser, script.make_cohort, [*words, *mimic, *patients]) == 0
+    manifest = Manifest.load(tmp_path / "m")
+    assert {q.question_type for q in manifest.questions("train")} == set(SINGLE_TYPES)
+    assert all(row.sex for row in manifest.records.values())
 
 
 def test_what_only_ptb_xl_has_is_refused(raw):

@@ -234,3 +234,21 @@ def test_labels_inside_mat_files(tmp_path):
         labelled(tmp_path, "model.num_labels=4")
     with pytest.raises(EcgError, match="num_labels=0"):
         labelled(tmp_path)
+
+
+def test_area_that_training_logs_is_of_the_whole_validation_side(segments, pretrained, tmp_path):
+    """fairseq reduces after every batch; the area is over all four of them."""
+    from sklearn.metrics import roc_auc_score
+
+    start = (f"model.model_path={pretrained}", "optimization.max_update=8")
+    start += ("dataset.validate_interval_updates=4", "checkpoint.save_interval_updates=4")
+    checkpoint = train(segments, tmp_path, *start, name=NAME)
+    task = setup_task(segments, name=NAME)
+    task.load_dataset("valid", epoch=1)
+    dataset = task.datasets["valid"]
+    batch = dataset.collater([dataset[index] for index in range(len(dataset))])
+    with torch.no_grad():
+        logits = load_network(checkpoint).network(**batch["net_input"]).logits
+    areas = [roc_auc_score(batch["label"][:, k], logits[:, k]) for k in range(2)]
+    found = torch.load(checkpoint, weights_only=True)["extra_state"]["val_loss"]
+    assert found == pytest.approx(np.mean(areas), abs=1e-6)

@@ -42,7 +42,7 @@ def record_saliency(
     Returns:
         float64 (L, T) for the recording's own leads and samples; NaN for leads that the network
         does not read and behind the last whole segment. Attention is the same in all leads that are
-        read.
+        read, and goes from 0 to 1 in each segment, as in ECG-FM's figure.
 
     Raises:
         EcgError: unknown method, no label, or no classifier.
@@ -50,6 +50,8 @@ def record_saliency(
     """
     segments = torch.from_numpy(system.segments(record)).to(system.device)
     maps = segment_saliency(system, segments, method, label)
+    if method not in GRADIENT_METHODS:
+        maps = _from_zero_to_one(maps)
     joined = maps.transpose(1, 0, 2).reshape(maps.shape[1], -1)
     if method in GRADIENT_METHODS:
         samples = round(SMOOTHING_S * system.recipe.strips[0].fs_hz)
@@ -80,19 +82,24 @@ def segment_saliency(
 def for_display(saliency: np.ndarray, method: str) -> np.ndarray:
     """Scale a map to what a colour scale shows.
 
-    Attention goes from 0 to 1 between its smallest and its largest value, as in ECG-FM's figure.
     Gradients keep their sign and are divided by the 99.5 % quantile of their size: a few spikes
-    would leave all else pale.
+    would leave all else pale. Attention stays as it is.
 
     Args:
         saliency: (L, T) of :func:`record_saliency`.
         method: that made it.
     """
     if method not in GRADIENT_METHODS:
-        low, high = np.nanmin(saliency), np.nanmax(saliency)
-        return (saliency - low) / (high - low) if high > low else np.zeros_like(saliency)
+        return saliency
     largest = np.nanquantile(np.abs(saliency), _CLIP_QUANTILE)
     return np.clip(saliency / largest, -1.0, 1.0) if largest > 0 else saliency
+
+
+def _from_zero_to_one(maps: np.ndarray) -> np.ndarray:
+    """Scale each map of (N, L, T) to 0 ... 1; a flat one becomes 0."""
+    low = maps.min(axis=(1, 2), keepdims=True)
+    reach = maps.max(axis=(1, 2), keepdims=True) - low
+    return (maps - low) / np.where(reach > 0, reach, 1.0)
 
 
 def _on_record(joined: np.ndarray, system: TrainedEncoder, record: EcgRecord) -> np.ndarray:

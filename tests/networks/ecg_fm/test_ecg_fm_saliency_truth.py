@@ -44,6 +44,9 @@ def test_maps_stand_at_the_recordings_samples(method: str, system, record) -> No
     low = -1.0 if method in ("gradient", "integrated") else 0.0
     assert np.nanmin(shown) >= low
     assert np.nanmax(shown) == 1.0
+    if low == 0.0:
+        for segment in np.split(shown[:, :5000], 2, axis=1):
+            assert (segment.min(), segment.max()) == (0.0, 1.0)
 
 
 def test_each_sample_gets_the_value_of_its_time(system, tmp_path: Path, monkeypatch) -> None:
@@ -58,6 +61,7 @@ def test_each_sample_gets_the_value_of_its_time(system, tmp_path: Path, monkeypa
     found = record_saliency(system, slow.select(order), "attention")
     places = np.argwhere(found > 0)
     assert [(order[lead], int(sample)) for lead, sample in places] == [("V2", 1350), ("I", 500)]
+    assert found[order.index("I"), 500] == 1.0
 
 
 def test_what_cannot_be_explained_is_refused(system, record, tmp_path: Path) -> None:
@@ -72,9 +76,13 @@ def test_what_cannot_be_explained_is_refused(system, record, tmp_path: Path) -> 
     assert np.isfinite(record_saliency(pretrained, record, "attention")[:, :5000]).all()
 
 
-def test_flat_maps_are_shown_as_nothing() -> None:
+def test_flat_maps_are_shown_as_nothing(system, record, monkeypatch) -> None:
     assert not for_display(np.zeros((2, 5)), "gradient").any()
-    assert not for_display(np.ones((2, 5)), "attention").any()
+    monkeypatch.setattr(
+        "ecg_fairseq.networks.ecg_fm.record_saliency.segment_saliency",
+        lambda *_: np.ones((2, 12, 2500)),
+    )
+    assert np.nanmax(record_saliency(system, record, "attention")) == 0.0
 
 
 def test_twins_differ_by_the_elevation_only() -> None:

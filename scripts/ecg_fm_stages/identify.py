@@ -1,0 +1,103 @@
+"""Find people of the test side in a gallery: by signals, by typical beats, by embeddings.
+
+The first segment of a person's first visit is in the gallery, that of the second visit looks for
+it. All rows see the same z-scored segments.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_fairseq.data.segment_folder import SegmentFolder
+from ecg_fairseq.evaluation.identification import unit_rows
+from ecg_fairseq.evaluation.intervals import bootstrap_interval
+from ecg_fairseq.files import write_json
+from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder, random_encoder
+from ecg_fairseq.records.segment_list import IdentificationList
+from ecg_fairseq.signal.beats import QRS_BAND_HZ, BeatWindow, detect_beats, median_beat
+from ecg_fairseq.signal.filters import butterworth, zero_phase
+from ecg_fm_stages.stored_signals import stored_signals
+
+_BEAT_S = (0.25, 0.45)  # before and after the QRS: P, QRS, ST and T at most heart rates
+_CORE_S = (0.06, 0.08)
+_MAX_SHIFT_S = 0.02
+_BAND_HZ = (0.5, 40.0)
+_SEED_OF_DRAWS = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--pretrained", type=Path, required=True)
+    parser.add_argument("--finetuned", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1, help="of the random encoder")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the accuracies with intervals by person."""
+    pretrained = load_trained_encoder(arguments.pretrained)
+    finetuned = load_trained_encoder(arguments.finetuned)
+    folder = SegmentFolder.open(arguments.manifest, "identification")
+    lists = [IdentificationList.load(folder.tsv(f"test_{side}")) for side in ("gallery", "probe")]
+    sides = [stored_signals(pretrained, segments) for segments in lists]
+    fs_hz = pretrained.recipe.strips[0].fs_hz
+    features = {
+        "signal": [side.reshape(len(side), -1) for side in sides],
+        "typical beat": [np.stack([beat_of(one, fs_hz) for one in side]) for side in sides],
+    }
+    encoders = {
+        "random encoder": random_encoder(pretrained, arguments.seed),
+        "pretrained encoder": pretrained,
+        "pretrained + finetuned": finetuned,
+    }
+    for name, system in encoders.items():
+        features[name] = [system.embeddings(side) for side in sides]
+    people = [segments.label_ids for segments in lists]
+    rows = [{"system": name, **accuracy(*pair, *people)} for name, pair in features.items()]
+    chance = float(np.mean([(people[0] == one).mean() for one in people[1]]))
+    write_json(
+        arguments.out,
+        {"gallery": len(people[0]), "probes": len(people[1]), "chance": chance, "rows": rows},
+    )
+
+
+def beat_of(signal: np.ndarray, fs_hz: float) -> np.ndarray:
+    """Return the typical beat of a segment (L, T), each lead about its mean, flat (L * samples)."""
+    windows = [
+        BeatWindow(round(before * fs_hz), round(after * fs_hz))
+        for before, after in (_BEAT_S, _CORE_S)
+    ]
+    exact = signal.astype(np.float64)
+    positions = detect_beats(_band(exact, QRS_BAND_HZ, fs_hz), fs_hz)
+    clean = _band(exact, _BAND_HZ, fs_hz)
+    beat = median_beat(clean, positions, *windows, round(_MAX_SHIFT_S * fs_hz))
+    return (beat - beat.mean(axis=1, keepdims=True)).ravel()
+
+
+def _band(signal: np.ndarray, edges_hz: tuple[float, float], fs_hz: float) -> np.ndarray:
+    return zero_phase(signal, butterworth(2, edges_hz, "bandpass", fs_hz))
+
+
+def accuracy(
+    gallery: np.ndarray, probes: np.ndarray, gallery_people: np.ndarray, probe_people: np.ndarray
+) -> dict[str, Any]:
+    """Return the share of probes whose nearest gallery entry, by cosine, is their own person.
+
+    Args:
+        gallery: (G, D).
+        probes: (P, D).
+        gallery_people: int (G,).
+        probe_people: int (P,).
+
+    Returns:
+        ``accuracy`` and its 95 % interval over resampled probes, ``low`` and ``high``; the gallery
+        stays as it is.
+    """
+    likeness = unit_rows(probes) @ unit_rows(gallery).T
+    is_right = (gallery_people[likeness.argmax(axis=1)] == probe_people).astype(float)
+    names = [[str(person)] for person in probe_people]
+    low, high = bootstrap_interval(is_right, names, seed=_SEED_OF_DRAWS)
+    return {"accuracy": float(is_right.mean()), "low": low, "high": high}

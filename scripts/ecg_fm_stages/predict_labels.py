@@ -1,0 +1,45 @@
+"""Score the test recordings with a finetuned classifier: the mean over each one's segments."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from ecg_fairseq.data.embeddings import check_recipe
+from ecg_fairseq.data.segment_folder import SegmentFolder
+from ecg_fairseq.evaluation.label_predictions import LabelPredictions, write_label_predictions
+from ecg_fairseq.evaluation.recordings import Recordings
+from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
+from ecg_fairseq.records.label_files import LABEL_FOLDER, read_label_files
+from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.segment_list import SegmentList
+from ecg_fm_stages.stored_signals import stored_signals
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="table of predictions to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write ``label_predictions.tsv`` under the name given."""
+    system = load_trained_encoder(arguments.checkpoint)
+    system.check_is_classifier()
+    folder = SegmentFolder.open(arguments.manifest)
+    check_recipe(system, folder)
+    segments = SegmentList.load(folder.tsv("test"))
+    rows = segments.recording_ids()
+    records = list(Manifest.load(arguments.manifest).records.values())
+    recordings = Recordings.of(
+        [records[row].record_id for row in rows], [records[row].patient_id for row in rows]
+    )
+    logits = recordings.mean(system.logits(stored_signals(system, segments)).astype(np.float64))
+    names, values = read_label_files(arguments.manifest / LABEL_FOLDER)
+    truth = recordings.labels(values[rows])
+    predictions = LabelPredictions.from_logits(
+        recordings.ids, recordings.patient_ids, names, logits, truth
+    )
+    write_label_predictions(arguments.out, predictions)
+    print(f"{len(recordings)} recordings, {len(segments)} segments scored")
