@@ -38,13 +38,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--records", type=int, default=200, help="simulated patients")
     parser.add_argument("--seed", type=int, default=1000, help="of the simulated patients")
     parser.add_argument("--method", choices=METHODS, default=METHODS[0])
+    parser.add_argument("--smooth-ms", type=float, default=0.0, help="moving mean of maps first")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
     try:
         system = load_trained_encoder(arguments.checkpoint)
         system = system.named(arguments.labels) if arguments.labels else system
         label = system.label_number(arguments.label)
-        rest = label, arguments.records, arguments.seed, arguments.method
+        rest = (
+            label,
+            arguments.records,
+            arguments.seed,
+            arguments.method,
+            arguments.smooth_ms / 1000,
+        )
         random = random_classifier(system, 1)
         num_leads = system.signals.num_rows
         trained, floor = (summary(measure(one, *rest), num_leads) for one in (system, random))

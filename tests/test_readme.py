@@ -28,7 +28,7 @@ from ecg_fairseq.networks.ecg_fm.convert import export_checkpoint
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(path.relative_to(PROJECT) for path in PROJECT.glob("examples/*/README.md"))
-DOCUMENTS = ("README.md", *map(str, EXAMPLES))
+DOCUMENTS = ("README.md", "docs/datasets.md", *map(str, EXAMPLES))
 LINK = re.compile(r"\]\((?!https?://)([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 COMMENT = re.compile(r"\s{2,}#.*$", re.MULTILINE)
@@ -78,7 +78,7 @@ SMALL_FORMS = (
     (r"--config-name w2v_cmsc_rlm", None, f"{ECG_FM_SIZES} optimization.update_freq=[1]"),
     (r"--config-name w2v_cmsc_rlm_tiny", None, "lr_scheduler.warmup_updates=1"),
     (r"--config-name w2v_cmsc_rlm_tiny", None, "lr_scheduler.lr_period_updates=2"),
-    (r"--config-name \w+_tiny task\.data=simulated", None, VALIDATE_SOON),
+    (r"--config-name \w+_tiny task\.data=(simulated|fm)", None, VALIDATE_SOON),
     (r"^ecg-fairseq simulate --out simulated_ecgs", None, "--patients 40 --workers 1"),
     (r"^ecg-fairseq probe", None, "--seeds 1 --resamples 20"),
     (r"^python scripts/saliency_truth\.py", None, "--records 2"),

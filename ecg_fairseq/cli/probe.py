@@ -76,11 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     check_same_source(system.source, folder, arguments.checkpoint, allowed)
     results = []
     for one in (system, random_encoder(system, arguments.random_seed)):
-        sides = [_probe_data(embed_folder(one, folder, [side], options), labels) for side in SIDES]
+        train, valid, test = (
+            _probe_data(embed_folder(one, folder, [side], options), labels) for side in SIDES
+        )
         print(f"fitting on embeddings of {one.path}", file=sys.stderr)
-        results.append(probe_fractions(*sides, fractions=fractions, seeds=seeds))
+        results.append(probe_fractions(train, valid, test, fractions, seeds))
     names = labels.names or [f"label_{k}" for k in range(labels.num_labels)]
-    comparisons = compare_probes(*results, names, arguments.resamples)
+    trained, random = results
+    comparisons = compare_probes(trained, random, names, arguments.resamples)
     table = comparison_markdown(comparisons)
     print(table, end="")
     if arguments.out is not None:

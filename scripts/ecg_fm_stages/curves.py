@@ -19,7 +19,7 @@ _PANELS = {
     "accuracy of the contrastive choice": (("accuracy", ""),),
     "code perplexity": (("code_perplexity", "codes used"), ("prob_perplexity", "mean choice")),
 }
-_STYLES = {"train_inner": ("-", "train"), "valid": ("o--", "valid")}
+_STYLES = {"train_inner": "-", "valid": "o--"}
 
 
 def draw_curves(points: Sequence[dict[str, Any]], path: Path, title: str) -> None:
@@ -46,7 +46,7 @@ def draw_curves(points: Sequence[dict[str, Any]], path: Path, title: str) -> Non
             axes.legend(fontsize="small")
     if any(point.get("loss", 0) > 0 for point in points):
         figure.axes[0].set_yscale("log")
-    figure.suptitle(title)
+    figure.suptitle(f"{title} (lines: training, dots: validation)")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
@@ -55,11 +55,11 @@ def _draw_panel(
     axes: "Axes", points: Sequence[dict[str, Any]], figures: Sequence[tuple[str, str]]
 ) -> None:
     for number, (key, words) in enumerate(figures):
-        for part, (style, side) in _STYLES.items():
+        for part, style in _STYLES.items():
             chosen = [point for point in points if point["part"] == part and key in point]
             if not chosen:
                 continue
             updates = [point["update"] for point in chosen]
-            label = ", ".join(filter(None, (words, side)))
+            label = words if part == "train_inner" else ""
             values = [point[key] for point in chosen]
             axes.plot(updates, values, style, color=f"C{number}", label=label, markersize=4)

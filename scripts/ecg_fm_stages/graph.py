@@ -85,7 +85,7 @@ class StepGraph:
         state = _state(state_file)
         is_there = step.makes is None or step.makes.exists()
         if state["key"] == key and state["is_done"] and is_there:
-            print(f"[{step.name}] done already", file=sys.stderr)
+            sys.stderr.write(f"[{step.name}] done already\n")
             self.seconds[step.name] = state["seconds"]
             return
         if state["key"] != key or state["is_done"]:

@@ -25,6 +25,8 @@ from ecg_fairseq.evaluation.label_table import (
 from ecg_fm_stages.plan import FEW_PERCENT, PRETRAINED, RANDOM, SCRATCH, SystemFiles
 
 SEED = 1  # of the draws of test patients, the same for all systems
+_SMALLEST_GAP = 1e-6
+_MOST_WITHOUT_GAP = 0.025  # of the draws
 _MACRO = -2  # place of the mean over labels among a problem's areas
 # Systems to be told apart on the same draws: (start, is_probe) of both.
 _COMPARED = (
@@ -159,20 +161,25 @@ def _gap(systems: list[LabelSystem], scores: list[np.ndarray]) -> dict[str, Any]
     areas = [float(one.areas(once)[:, _MACRO, AUROC, 0].mean()) for one in problems]
     draws = [one.resampled(DEFAULT_RESAMPLES, SEED)[_MACRO, AUROC] for one in problems]
     names = ("random_probe", "pretrained_probe", "pretrained_finetuned")
-    low, high = percentile_interval(_share(*draws)[None], LEVEL)
-    return {
+    found = {
         "labels": int(is_common.sum()),
         **{name: _known(area) for name, area in zip(names, areas, strict=True)},
         "share": _known(float(_share(*(np.array([area]) for area in areas))[0])),
-        "low": _known(float(low[0])),
-        "high": _known(float(high[0])),
+        "low": None,
+        "high": None,
     }
+    shares = _share(*draws)
+    # Where draws have no gap, shares of the other draws would make an interval of lucky ones.
+    if np.isnan(shares).mean() <= _MOST_WITHOUT_GAP:
+        low, high = percentile_interval(shares[None], LEVEL)
+        found |= {"low": float(low[0]), "high": float(high[0])}
+    return found
 
 
 def _share(floor: np.ndarray, probe: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return the share of the gap; NaN where finetuning is no better than the floor."""
     gap = whole - floor
-    return np.divide(probe - floor, gap, out=np.full(gap.shape, np.nan), where=gap > 0)
+    return np.divide(probe - floor, gap, out=np.full(gap.shape, np.nan), where=gap > _SMALLEST_GAP)
 
 
 def _known(value: float) -> float | None:

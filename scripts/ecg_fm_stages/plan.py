@@ -139,10 +139,10 @@ class Plan:
         for start in sorted(self.starts, key=lambda start: start == PRETRAINED):
             for percent in FINETUNED_PERCENTS:
                 yield from self._finetune(start, percent)
-        for start in self.probed:
-            yield self._probe(start)
         if self.has_people:
             yield from self._identify()
+        for start in self.probed:
+            yield self._probe(start)
         if self.ptb_xl is None and (SCRIPTS / "saliency_truth.py").is_file():
             yield self._saliency()
 

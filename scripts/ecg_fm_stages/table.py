@@ -5,6 +5,7 @@ from typing import Any
 from ecg_fm_stages.label_systems import figure
 
 _FEW_PATIENTS = 1000
+_NAMES_SHOWN = 4
 _SALIENCY = {
     "lead_share": "positive gradient x input in V1-V4",
     "st_share": "positive gradient x input in ST segments",
@@ -30,7 +31,7 @@ def _notes(results: dict[str, Any]) -> list[str]:
     notes = []
     if results["is_small"]:
         notes.append(
-            "Small run: a handful of updates. It shows that everything works, and nothing is learnt."
+            "Small run: a handful of updates. It shows that everything works; nothing is learnt."
         )
     if not results["data"]["name"].startswith("PTB-XL"):
         notes.append("Simulated ECGs: these figures say nothing about real patients.")
@@ -59,13 +60,21 @@ def _labels(results: dict[str, Any]) -> list[str]:
         "patients of the first draw, once."
     )
     missing = [
-        f"{row['system']} at {row['percent']} %: {', '.join(row['labels_without_figure'])}"
+        f"{row['system']} at {row['percent']} %: {_some(row['labels_without_figure'])}"
         for row in results["rows"]
         if row["labels_without_figure"]
     ]
     if missing:
-        text += " Labels without a figure, which are left out of macro: " + "; ".join(missing) + "."
+        text += (
+            " Macro is the mean over the labels that have a figure (of each draw, those that it "
+            f"could learn). Without one, or not in every draw: {'; '.join(missing)}."
+        )
     return ["\n".join(lines), text]
+
+
+def _some(names: list[str]) -> str:
+    """Return a few names, or of many the number."""
+    return ", ".join(names) if len(names) <= _NAMES_SHOWN else f"{len(names)} labels"
 
 
 def _differences(results: dict[str, Any]) -> list[str]:
@@ -79,8 +88,8 @@ def _differences(results: dict[str, Any]) -> list[str]:
 def _gap(gap: dict[str, Any]) -> list[str]:
     head = f"## Gap closed by pretraining at {gap['percent']} % of the labels"
     lines = [
-        "| probes | random probe | pretrained probe | pretrained + finetuned | share of the gap |",
-        "|---|---|---|---|---|",
+        "| probes | labels | random probe | pretrained probe | pretrained + finetuned | share |",
+        "|---|---:|---|---|---|---|",
     ]
     for key, words in (
         ("first_draw", "patients of the finetuning"),
@@ -88,7 +97,7 @@ def _gap(gap: dict[str, Any]) -> list[str]:
     ):
         own = gap[key]
         names = ("random_probe", "pretrained_probe", "pretrained_finetuned")
-        cells = [_number(own.get(name)) for name in names]
+        cells = [str(own["labels"]), *(_number(own.get(name)) for name in names)]
         share = _number(own["share"])
         if own["low"] is not None:
             share += f" [{own['low']:.3f}, {own['high']:.3f}]"
@@ -96,9 +105,10 @@ def _gap(gap: dict[str, Any]) -> list[str]:
     return [
         head,
         "\n".join(lines),
-        f"Macro AUROC over the {gap['first_draw']['labels']} labels (first line) that all three "
-        "score. Share: (pretrained probe - random probe) / (pretrained + finetuned - random probe); "
-        "- where finetuning is no better than the random probe.",
+        "Macro AUROC over the labels that all three score in every draw. Share of the gap: "
+        "(pretrained probe - random probe) / (pretrained + finetuned - random probe), with a 95 % "
+        "interval by patient; '-' where finetuning is no better than the random probe (for the "
+        "interval: in more than 2.5 % of the draws of test patients).",
     ]
 
 
@@ -150,11 +160,12 @@ def _pretraining(ends: dict[str, Any]) -> list[str]:
 def _provenance(results: dict[str, Any]) -> list[str]:
     data = results["data"]
     seconds = "\n".join(f"| {name} | {value} |" for name, value in results["seconds"].items())
+    patients = ", ".join(f"{count} {side}" for side, count in data["patients"].items())
     versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
     return [
         "## What it was made of",
-        f"{data['records']} recordings, patients {data['patients']}, label set {data['label_set']}, "
-        f"data {data['data_sha256'][:12]}, split {data['split_hash'][:12]}; {versions}; up to "
+        f"{data['records']} recordings; patients: {patients}; label set {data['label_set']}; data "
+        f"{data['data_sha256'][:12]}, split {data['split_hash'][:12]}. {versions}. Up to "
         f"{results['jobs']} steps side by side, {results['threads_per_job']} threads each.",
         f"| step | seconds |\n|---|---:|\n{seconds}",
     ]

@@ -301,6 +301,33 @@ def test_records_that_do_not_fit_the_store_are_refused(manifest, tmp_path, chang
         SegmentList.load(copy / "train.tsv")
 
 
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("layout", "shape"), [12]),
+        (("layout", "shape"), [12, float("inf")]),
+        (("layout", "strips", 3), {"lead": "I"}),
+        (("layout", "strips", 3, "fs_hz"), [500]),
+        (("layout", "strips", 3, "fs_hz"), 250),
+        (("layout", "strips", 3, "num_samples"), 319),
+        (("store", "shards", 0, "rows"), float("inf")),
+        (("store", "shards", 0, "rows"), 20),
+        (("store", "shards", 0, "file"), "../other.npy"),
+        (("store",), []),
+    ],
+)
+def test_a_damaged_description_is_refused(manifest, tmp_path, keys, value):
+    copy = copy_of(manifest, tmp_path)
+    meta = json.loads((copy / "meta.json").read_text())
+    inner = meta
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (copy / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(ManifestError):
+        SegmentList.load(copy / "train.tsv").read(0)
+
+
 def test_a_store_of_another_layout_is_refused(tmp_path):
     from toy_manifest import make_manifest
 

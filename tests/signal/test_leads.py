@@ -8,6 +8,7 @@ from ecg_fairseq.signal.leads import (
     CANONICAL_LEADS,
     canonical_lead_name,
     canonical_leads,
+    leads_of_setting,
     select_leads,
 )
 
@@ -51,3 +52,35 @@ def test_selection_goes_by_name_not_by_position():
 def test_missing_leads_are_named():
     with pytest.raises(RecordError, match="lead V5, V6 is missing"):
         select_leads(np.zeros((2, 9)), ("I", "II"), ("I", "V5", "V6"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "leads"),
+    [
+        ("[I, 'II', v2]", ("I", "II", "V2")),
+        ("0,1,7", ("I", "II", "V2")),
+        ("(11)", ("V6",)),
+        ([3], ("aVR",)),
+        (("V1", 0), ("V1", "I")),
+    ],
+)
+def test_leads_of_a_setting(asked, leads):
+    assert leads_of_setting(asked) == leads
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("", "no lead"),
+        ("[]", "no lead"),
+        ("I,0", "each once"),
+        ("12", "lead number 12"),
+        ([-1], "lead number -1"),
+        ("X9", "unknown lead name"),
+        ("__import__('os')", "unknown lead name"),
+        ([True], "unknown lead name"),
+    ],
+)
+def test_settings_that_name_no_leads(asked, sentence):
+    with pytest.raises(RecordError, match=sentence):
+        leads_of_setting(asked)

@@ -54,8 +54,7 @@ def record_saliency(
         maps = _from_zero_to_one(maps)
     joined = maps.transpose(1, 0, 2).reshape(maps.shape[1], -1)
     if method in GRADIENT_METHODS:
-        samples = round(SMOOTHING_S * system.recipe.strips[0].fs_hz)
-        joined = uniform_filter1d(joined, samples, axis=1, mode="nearest")
+        joined = smoothed(joined, SMOOTHING_S, system.recipe.strips[0].fs_hz)
     return _on_record(joined, system, record)
 
 
@@ -77,6 +76,12 @@ def segment_saliency(
         frames = (largest_attention if method == "attention" else attention_rollout)(attention)
         samples = frames_to_samples(frames, encoder.feature_extractor, segments.shape[2])
     return samples.double().cpu().numpy()[:, None].repeat(segments.shape[1], axis=1)
+
+
+def smoothed(maps: np.ndarray, seconds: float, fs_hz: float) -> np.ndarray:
+    """Return the moving mean of maps (..., T) over a stretch; unchanged when it is no sample."""
+    samples = round(seconds * fs_hz)
+    return uniform_filter1d(maps, samples, axis=-1, mode="nearest") if samples > 1 else maps
 
 
 def for_display(saliency: np.ndarray, method: str) -> np.ndarray:

@@ -21,7 +21,7 @@ import torch
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.intervals import bootstrap_interval
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, TrainedNetwork
-from ecg_fairseq.networks.ecg_fm.record_saliency import segment_saliency
+from ecg_fairseq.networks.ecg_fm.record_saliency import segment_saliency, smoothed
 from ecg_fairseq.networks.ecg_fm.saliency import integrated_gradients
 from ecg_fairseq.networks.ecg_fm.trained_encoder import TrainedEncoder
 from ecg_fairseq.records.record import EcgRecord
@@ -144,6 +144,7 @@ def measure(
     num_records: int,
     seed: int = 0,
     method: str = "gradient",
+    smoothing_s: float = 0.0,
 ) -> list[SegmentTruth]:
     """Return figures of every segment of simulated recordings.
 
@@ -153,6 +154,8 @@ def measure(
         num_records: simulated patients.
         seed: of the recordings.
         method: one of :data:`METHODS`.
+        smoothing_s: take the moving mean of maps over this many seconds first: what alternates
+            from sample to sample within a frame of the network then cancels.
 
     Raises:
         EcgError: the recipe has another rate, or the network lacks the planted leads.
@@ -171,7 +174,7 @@ def measure(
     for number, planted in enumerate(planted_records(num_records, seed)):
         segments = system.segments(planted.record)
         logits = system.logits(segments)[:, label]
-        maps = _maps(system, planted, method, label)
+        maps = smoothed(_maps(system, planted, method, label), smoothing_s, FS_HZ)
         level = np.array([planted.evidence[CANONICAL_LEADS.index(lead)] for lead in rows])
         evidence_share = float(level[is_planted].sum() / level.sum())
         for k, (saliency, logit) in enumerate(zip(maps, logits, strict=True)):

@@ -257,10 +257,10 @@ def random_encoder(system: TrainedEncoder, seed: int) -> TrainedEncoder:
     return replace(system, path=path, trained=trained, labels=()).to(system.device)
 
 
-def _unpacked(recipe: Any) -> Mapping[str, Any] | None:
+def _unpacked(recipe: Any) -> dict[str, Any] | None:
     """Return a recipe's description, which checkpoints hold as an object or as JSON text."""
     value = json.loads(recipe) if isinstance(recipe, str) else recipe
-    return value if isinstance(value, Mapping) else None
+    return dict(value) if isinstance(value, Mapping) else None
 
 
 def _label_names(

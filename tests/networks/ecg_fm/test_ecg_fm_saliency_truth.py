@@ -14,6 +14,7 @@ from ecg_fairseq.networks.ecg_fm.record_saliency import (
     for_display,
     record_saliency,
     segment_saliency,
+    smoothed,
 )
 from ecg_fairseq.networks.ecg_fm.saliency_truth import measure, planted_records, summary
 from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
@@ -143,6 +144,12 @@ def test_measuring_a_network(method: str, system) -> None:
     with torch.no_grad():
         system.trained.network.proj.bias[2] = -50.0
     assert summary(measure(system, 2, 1, method=method), 12)["detected"]["lead_share"] is None
+
+
+def test_smoothing_cancels_what_alternates() -> None:
+    ripple = np.tile([1.0, -1.0], 500)[None]
+    assert np.abs(smoothed(ripple, 0.032, 500.0)[:, 20:-20]).max() < 1e-12
+    np.testing.assert_array_equal(smoothed(ripple, 0.0, 500.0), ripple)
 
 
 def test_unknown_measurements_are_refused(system, tmp_path: Path) -> None:
