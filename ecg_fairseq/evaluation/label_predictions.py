@@ -51,7 +51,8 @@ class LabelPredictions:
         truth: np.ndarray | None = None,
     ) -> "LabelPredictions":
         """Return the predictions that logits (N, K) stand for."""
-        probabilities = np.exp(-np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64)))
+        with np.errstate(invalid="ignore"):  # NaN stands for a label that was not scored
+            probabilities = np.exp(-np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64)))
         return cls(tuple(record_ids), tuple(patient_ids), tuple(labels), probabilities, truth)
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for ecgs.npy, people.csv")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--people", required=True, help="on the train, valid and test side: 600,60,220"
+        "--people", required=True, help="on the train, valid and test side: 1000,60,220"
     )
 
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the array and the table that ``manifests/own_data.py`` reads."""
     counts = [int(text) for text in arguments.people.split(",") if text.isdecimal()]
     if len(counts) != len(SPLITS):
-        raise EcgError(f"--people {arguments.people}; expected three numbers as in 600,60,220")
+        raise EcgError(f"--people {arguments.people}; expected three numbers as in 1000,60,220")
     sides = [side for side, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
     signals = np.empty((len(sides) * VISITS, 12, _NUM_SAMPLES), dtype=np.float32)
     for person in range(len(sides)):

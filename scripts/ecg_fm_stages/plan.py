@@ -38,7 +38,7 @@ class Size:
     training: tuple[str, ...] = ()
 
 
-FULL = Size(patients=1500, people=(600, 60, 220), saliency_records=200)
+FULL = Size(patients=1500, people=(1000, 60, 220), saliency_records=200)
 SMALL = Size(
     patients=60,
     people=(8, 3, 6),

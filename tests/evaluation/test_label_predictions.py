@@ -12,7 +12,7 @@ from ecg_fairseq.evaluation.label_predictions import (
     write_label_predictions,
 )
 
-LOGITS = np.array([[-30.0, 0.25], [3.0, np.nan], [0.0, -745.0]])
+LOGITS = np.array([[-30.0, 0.25], [3.0, np.nan], [0.0, -700.0]])
 TRUTH = np.array([[0, 1], [1, np.nan], [0, 0]], dtype=float)
 LABELS = ("CLBBB|LBBB", 'the "normal" one')
 

@@ -195,6 +195,8 @@ def export_checkpoint(
             report.renamed[key] = old
     cfg = {group: values for group, values in plain(state["cfg"]).items()}
     task = {key: value for key, value in (cfg.get("task") or {}).items() if key in _TASK_FIELDS}
+    if task.get("criterion_name") == _TASK_LINKS["criterion_name"]:
+        del task["criterion_name"]  # the file that was converted had none
     settings = {key: value for key, value in asdict(config).items() if key not in _OURS_ONLY}
     if hasattr(config, "prediction_dim"):
         settings["final_dim"] = config.prediction_dim
