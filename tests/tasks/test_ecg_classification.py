@@ -252,3 +252,15 @@ def test_area_that_training_logs_is_of_the_whole_validation_side(segments, pretr
     areas = [roc_auc_score(batch["label"][:, k], logits[:, k]) for k in range(2)]
     found = torch.load(checkpoint, weights_only=True)["extra_state"]["val_loss"]
     assert found == pytest.approx(np.mean(areas), abs=1e-6)
+
+
+def test_areas_in_training_are_those_of_the_whole_split(segments, pretrained, tmp_path):
+    """fairseq reads figures after every batch; the checkpoint is chosen by those of the pass."""
+    settings = ("dataset.valid_subset=test", "dataset.batch_size_valid=3")
+    start = (f"model.model_path={pretrained}", "criterion.report_labels=true")
+    path = train(segments, tmp_path, *settings, *start, name=NAME)
+    chosen_by = torch.load(path, weights_only=True)["extra_state"]["val_loss"]
+    alone = validate("ecg_classification", segments, path, "--batch-size", "100")
+    assert chosen_by == pytest.approx(float(alone["auroc_macro"]), abs=1e-6)
+    each = [float(alone[f"auroc_of_{name}"]) for name in ("fast", "tall")]
+    assert chosen_by == pytest.approx(sum(each) / 2, abs=1e-6)
