@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
 
 from ecg_fairseq.data.ecg_dataset import SegmentDataset
 from ecg_fairseq.data.identification_dataset import IdentificationDataset
 from ecg_fairseq.data.signal_batch import Sample
+from ecg_fairseq.data.sized_dataset import SizedDataset
 from ecg_fairseq.errors import ManifestError
 
 
-class GalleryDataset(FairseqDataset):
+class GalleryDataset(SizedDataset):
     """Items are the gallery's, then the probes'.
 
     Args:
@@ -39,9 +39,6 @@ class GalleryDataset(FairseqDataset):
                 f"{gallery.segments.path}; every probe needs its person in the gallery"
             )
 
-    def __len__(self) -> int:
-        return len(self.sizes)
-
     def __getitem__(self, index: int) -> tuple[int, Sample]:
         gallery, probes = self.parts
         place = index - len(gallery)
@@ -64,33 +61,6 @@ class GalleryDataset(FairseqDataset):
         batch["label"] = batch["patient_id"] = torch.tensor(people)
         return batch
 
-    def num_tokens(self, index: int) -> int:
-        """Samples of an item."""
-        return int(self.sizes[index])
-
-    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
-        """Samples of several items."""
-        return self.sizes[indices]
-
-    def size(self, index: int) -> int:
-        """Samples of an item, for fairseq's length filter."""
-        return int(self.sizes[index])
-
     def ordered_indices(self) -> np.ndarray:
         """Return indices, longest first."""
         return np.argsort(-self.sizes, kind="stable")
-
-    def batch_by_size(
-        self,
-        indices: np.ndarray,
-        max_tokens: int | None = None,
-        max_sentences: int | None = None,
-        required_batch_size_multiple: int = 1,
-    ) -> list[np.ndarray]:
-        """Cut ordered indices into batches that hold every index; see :class:`SignalDataset`."""
-        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
-
-    @property
-    def supports_prefetch(self) -> bool:
-        """Nothing is fetched in advance."""
-        return False

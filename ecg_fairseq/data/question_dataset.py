@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
 
 from ecg_fairseq.data.ecg_tokens import EcgTokens
+from ecg_fairseq.data.sized_dataset import SizedDataset
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.networks.ecg_byte.answering import pack_candidates
 from ecg_fairseq.networks.ecg_byte.prompt import (
@@ -59,7 +59,7 @@ class EncodedQuestion:
         return len(self.question_ids) + len(self.answer_ids)
 
 
-class QuestionDataset(FairseqDataset):
+class QuestionDataset(SizedDataset):
     """Common ground of the training and the answering dataset.
 
     Args:
@@ -118,45 +118,10 @@ class QuestionDataset(FairseqDataset):
         ecgs = fit_ecgs(ecgs, text, self.max_sequence, self.vocabulary, self.allow_cut, name)
         return build_prefix(ecgs, self.vocabulary)
 
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def num_tokens(self, index: int) -> int:
-        """Tokens of one sequence."""
-        return int(self.sizes[index])
-
-    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
-        """Tokens of several sequences."""
-        return self.sizes[indices]
-
-    def size(self, index: int) -> int:
-        """Tokens of one sequence, for fairseq's length filter."""
-        return int(self.sizes[index])
-
     def ordered_indices(self) -> np.ndarray:
         """Return indices by length, ties in a seeded order: a pure function of sizes and seed."""
         ties = np.random.default_rng(self.seed).permutation(len(self))
         return np.lexsort((ties, self.sizes))
-
-    def batch_by_size(
-        self,
-        indices: np.ndarray,
-        max_tokens: int | None = None,
-        max_sentences: int | None = None,
-        required_batch_size_multiple: int = 1,
-    ) -> list[np.ndarray]:
-        """Cut ordered indices into batches that hold every index.
-
-        fairseq's own default, ``required_batch_size_multiple=8``, drops the last sequences where
-        they do not fill a multiple of 8 (seen with fairseq-fixed 0.12.3.1: 5 sequences, no batch),
-        so that setting is not followed.
-        """
-        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
-
-    @property
-    def supports_prefetch(self) -> bool:
-        """Nothing is fetched in advance: the tokens are memory-mapped."""
-        return False
 
 
 class TrainingQuestions(QuestionDataset):

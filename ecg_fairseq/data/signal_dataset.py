@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
 
 from ecg_fairseq.data.signal_batch import (
     Collater,
@@ -21,6 +20,7 @@ from ecg_fairseq.data.signal_batch import (
 )
 from ecg_fairseq.data.signal_options import SignalOptions
 from ecg_fairseq.data.signal_preparation import Preparation, check_augmentation
+from ecg_fairseq.data.sized_dataset import SizedDataset
 from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.records.segment_list import StoredSegment
 from ecg_fairseq.signal.augmentations import Augmentation
@@ -42,7 +42,7 @@ class ListOfSignals(Protocol):
         ...
 
 
-class SignalDataset(FairseqDataset):
+class SignalDataset(SizedDataset):
     """Base of the datasets; a subclass yields :class:`Sample` from ``__getitem__``.
 
     Args:
@@ -57,8 +57,6 @@ class SignalDataset(FairseqDataset):
         sizes: int64 (N,), samples of each item after cutting to ``max_sample_size``.
         leads: names of the rows of a batch.
     """
-
-    rows_per_item = 1
 
     def __init__(
         self,
@@ -159,9 +157,6 @@ class SignalDataset(FairseqDataset):
             return crops, []
         return crops, [self.augmentation.draw(rng, signal.shape) for signal in signals]
 
-    def __len__(self) -> int:
-        return len(self.kept)
-
     def __getitem__(self, index: int) -> Sample:
         raise NotImplementedError(f"{type(self).__name__} does not say what an item is")
 
@@ -177,41 +172,10 @@ class SignalDataset(FairseqDataset):
             batch["segment"] = torch.arange(batch["nsentences"]) % self.rows_per_item
         return batch
 
-    def num_tokens(self, index: int) -> int:
-        """Samples of an item over all its rows."""
-        return int(self.sizes[index]) * self.rows_per_item
-
-    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
-        """Samples of several items."""
-        return self.sizes[indices] * self.rows_per_item
-
-    def size(self, index: int) -> int:
-        """Samples of one row of an item, for fairseq's length filter."""
-        return int(self.sizes[index])
-
     def ordered_indices(self) -> np.ndarray:
         """Return indices, longest first, equals in a seeded order: a function of sizes and seed."""
         ties = np.random.default_rng(self.seed).permutation(len(self))
         return np.lexsort((ties, self.sizes))[::-1]
-
-    def batch_by_size(
-        self,
-        indices: np.ndarray,
-        max_tokens: int | None = None,
-        max_sentences: int | None = None,
-        required_batch_size_multiple: int = 1,
-    ) -> list[np.ndarray]:
-        """Cut ordered indices into batches that hold every index.
-
-        fairseq's own default, ``required_batch_size_multiple=8``, drops the last items where they
-        do not fill a multiple of 8, so that setting is not followed.
-        """
-        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
-
-    @property
-    def supports_prefetch(self) -> bool:
-        """Nothing is fetched in advance: the store is memory-mapped."""
-        return False
 
     def _where(self, place: int) -> str:
         """Name an item in messages."""

@@ -134,7 +134,7 @@ def read_conversations(path: Path) -> tuple[list[Conversation], Counter]:
 
 
 def read_json_list(path: Path) -> Iterator[Any]:
-    """Yield the members of a JSON list one by one, so that a large file is never all objects at once.
+    """Yield the members of a JSON list one by one: a large file is never all objects at once.
 
     Raises:
         ManifestError: the file is missing, or is not a list in JSON.

@@ -13,10 +13,10 @@ import torch
 from fairseq.data import FairseqDataset
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import MODEL_DATACLASS_REGISTRY
-from fairseq.tasks import FairseqTask, register_task
+from fairseq.tasks import register_task
 from omegaconf import II, MISSING, open_dict
 
-from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast, full_precision_is_kept
+from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION
 from ecg_fairseq.data.cmsc_dataset import CmscDataset
 from ecg_fairseq.data.ecg_dataset import SegmentDataset
 from ecg_fairseq.data.segment_folder import SegmentFolder, check_same_source
@@ -27,6 +27,7 @@ from ecg_fairseq.evaluation.metrics_csv import write_metrics_csv
 from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
 from ecg_fairseq.records.segment_list import CmscPairList, SegmentList
 from ecg_fairseq.signal.augmentations import AUGMENTATIONS, Chain, ThreeKg, TwoViews, chain_of
+from ecg_fairseq.tasks.autocast_task import AutocastTask
 
 logger = logging.getLogger(__name__)
 # Rate that noise is drawn for when neither task.sample_rate nor the segments say another.
@@ -145,14 +146,11 @@ class EcgPretrainingConfig(FairseqDataclass):
 
 
 @register_task("ecg_pretraining", dataclass=EcgPretrainingConfig)
-class EcgPretrainingTask(FairseqTask):
+class EcgPretrainingTask(AutocastTask):
     """Unlabelled segments; also the base of the tasks that finetune."""
 
     def __init__(self, cfg: EcgPretrainingConfig) -> None:
         super().__init__(cfg)
-        full_precision_is_kept(cfg.common_precision)
-        if cfg.autocast not in AUTOCAST:
-            raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
         self.refuse_other_values(_ONLY)
         self.options = _signal_options(cfg)
         self.options.validate()
@@ -287,40 +285,11 @@ class EcgPretrainingTask(FairseqTask):
         """Have the metrics that fairseq logs from now on written as CSV, too."""
         write_metrics_csv(self.cfg.save_dir)
 
-    def train_step(
-        self,
-        sample: Any,
-        model: Any,
-        criterion: Any,
-        optimizer: Any,
-        update_num: int,
-        ignore_grad: bool = False,
-    ) -> tuple[Any, int, dict[str, Any]]:
-        """Run one forward and backward pass under this task's autocast."""
-        model.train()
-        model.set_num_updates(update_num)
-        self._seed_for(sample, update_num)
-        with autocast(self.cfg.autocast, sample["net_input"]["source"].device):
-            loss, sample_size, log = criterion(model, sample)
-        if ignore_grad:
-            loss *= 0
-        optimizer.backward(loss)
-        return loss, sample_size, log
-
-    def valid_step(
-        self, sample: Any, model: Any, criterion: Any
-    ) -> tuple[Any, int, dict[str, Any]]:
-        """Run the criterion without gradients under this task's autocast."""
-        model.eval()
-        self._seed_for(sample, 0)
-        with torch.no_grad(), autocast(self.cfg.autocast, sample["net_input"]["source"].device):
-            return criterion(model, sample)
-
     def reduce_metrics(self, logging_outputs: List[Dict[str, Any]], criterion: Any) -> None:
         """Log what the criterion logs; fairseq's counts of words mean nothing here."""
         type(criterion).reduce_metrics(logging_outputs)
 
-    def _seed_for(self, sample: Any, update_num: int) -> None:
+    def before_batch(self, sample: Any, update_num: int) -> None:
         """Seed masks, codes and dropout by update and content of the batch.
 
         fairseq seeds once an update and alike in all processes. Then two processes would draw the

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import torch
 from fairseq.dataclass import FairseqDataclass
-from fairseq.tasks import FairseqTask, register_task
+from fairseq.tasks import register_task
 from omegaconf import II, MISSING
 
-from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast, full_precision_is_kept
+from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast
 from ecg_fairseq.data.answer_generator import AnswerGenerator, TextDictionary
 from ecg_fairseq.data.ecg_tokens import EcgTokens, load_ecg_tokens
 from ecg_fairseq.data.provenance import (
@@ -45,6 +44,7 @@ from ecg_fairseq.networks.ecg_byte.text_tokenizer import (
 from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest import Manifest
 from ecg_fairseq.records.question import Question
+from ecg_fairseq.tasks.autocast_task import AutocastTask
 
 logger = logging.getLogger(__name__)
 # fairseq prints this many hypotheses of a question: the answer and its whole closed set.
@@ -102,14 +102,11 @@ class EcgQaConfig(FairseqDataclass):
 
 
 @register_task("ecg_qa", dataclass=EcgQaConfig)
-class EcgQaTask(FairseqTask):
+class EcgQaTask(AutocastTask):
     """Questions about ECGs."""
 
     def __init__(self, cfg: EcgQaConfig) -> None:
         super().__init__(cfg)
-        full_precision_is_kept(cfg.common_precision)
-        if cfg.autocast not in AUTOCAST:
-            raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
         self.manifest = Manifest.load(Path(cfg.data).resolve())
         self.ecg_tokenizer = registered_tokenizer(self.manifest, cfg.ecg_tokenizer)
         check_tokenizer_matches(self.ecg_tokenizer, self.manifest, cfg.external_test)
@@ -279,33 +276,6 @@ class EcgQaTask(FairseqTask):
         """Return ids of answers, end token included."""
         eos = self.text_tokenizer.eos_id
         return tuple((*ids, eos) for ids in self.text_tokenizer.encode_many(answers))
-
-    def train_step(
-        self,
-        sample: Any,
-        model: Any,
-        criterion: Any,
-        optimizer: Any,
-        update_num: int,
-        ignore_grad: bool = False,
-    ) -> tuple[Any, int, dict[str, Any]]:
-        """Run one forward and backward pass under this task's autocast."""
-        model.train()
-        model.set_num_updates(update_num)
-        with autocast(self.cfg.autocast, sample["labels"].device):
-            loss, sample_size, log = criterion(model, sample)
-        if ignore_grad:
-            loss *= 0
-        optimizer.backward(loss)
-        return loss, sample_size, log
-
-    def valid_step(
-        self, sample: Any, model: Any, criterion: Any
-    ) -> tuple[Any, int, dict[str, Any]]:
-        """Run the criterion without gradients under this task's autocast."""
-        model.eval()
-        with torch.no_grad(), autocast(self.cfg.autocast, sample["labels"].device):
-            return criterion(model, sample)
 
     def build_generator(
         self, models: Sequence[Any], args: Any, *arguments: Any, **options: Any
