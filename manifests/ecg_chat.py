@@ -12,6 +12,7 @@ from pathlib import Path
 from ecg_fairseq.records.cohort import Cohort
 from ecg_fairseq.records.ecg_chat import ecg_chat_cohort
 from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
+from ecg_fairseq.records.recordings_command import add_subject_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,10 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mimic-iv-ecg", type=Path, metavar="DIR", required=True, help="MIMIC-IV-ECG's folder"
     )
-    parser.add_argument("--split", choices=("patient",), default="patient", help="split rule")
-    parser.add_argument(
-        "--patients", type=Path, metavar="CSV", help="MIMIC-IV's hosp/patients.csv: sex and age"
-    )
+    add_subject_options(parser)
     return parser
 
 

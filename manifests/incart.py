@@ -12,12 +12,7 @@ import sys
 
 from ecg_fairseq.records.cohort import Cohort
 from ecg_fairseq.records.incart import incart_cohort, is_incart
-from ecg_fairseq.records.physionet_2021 import challenge_cohort
-from ecg_fairseq.records.physionet_2021_command import (
-    challenge_parser,
-    choice_from,
-    refuse_challenge_options,
-)
+from ecg_fairseq.records.physionet_2021_command import challenge_parser, cohort_of_either_layout
 from ecg_fairseq.records.prepare_command import run_manifest_script
 
 
@@ -28,11 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def make_cohort(arguments: argparse.Namespace) -> Cohort:
     """Return the cohort the arguments ask for."""
-    if is_incart(arguments.raw_dir):
-        refuse_challenge_options(arguments)
-        return incart_cohort(arguments.raw_dir, arguments.fraction, arguments.seed)
-    choice = choice_from(arguments, "incart", ("st_petersburg_incart",))
-    return challenge_cohort(arguments.raw_dir, choice)
+    return cohort_of_either_layout(
+        arguments, "incart", "st_petersburg_incart", is_incart, incart_cohort
+    )
 
 
 if __name__ == "__main__":

@@ -8,20 +8,17 @@ samples are listed in skipped.tsv.
 
 import argparse
 import sys
-from pathlib import Path
 
 from ecg_fairseq.records.cohort import Cohort
 from ecg_fairseq.records.mimic_iv_ecg import mimic_iv_ecg_cohort
 from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
+from ecg_fairseq.records.recordings_command import add_subject_options
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line of this script."""
     parser = manifest_parser(__doc__, "MIMIC-IV-ECG's folder (holds record_list.csv)")
-    parser.add_argument("--split", choices=("patient",), default="patient", help="split rule")
-    parser.add_argument(
-        "--patients", type=Path, metavar="CSV", help="MIMIC-IV's hosp/patients.csv: sex and age"
-    )
+    add_subject_options(parser)
     return parser
 
 

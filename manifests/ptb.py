@@ -10,12 +10,7 @@ import argparse
 import sys
 
 from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.physionet_2021 import challenge_cohort
-from ecg_fairseq.records.physionet_2021_command import (
-    challenge_parser,
-    choice_from,
-    refuse_challenge_options,
-)
+from ecg_fairseq.records.physionet_2021_command import challenge_parser, cohort_of_either_layout
 from ecg_fairseq.records.prepare_command import run_manifest_script
 from ecg_fairseq.records.ptb_diagnostic import is_ptb_diagnostic, ptb_diagnostic_cohort
 
@@ -27,11 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def make_cohort(arguments: argparse.Namespace) -> Cohort:
     """Return the cohort the arguments ask for."""
-    if is_ptb_diagnostic(arguments.raw_dir):
-        refuse_challenge_options(arguments)
-        return ptb_diagnostic_cohort(arguments.raw_dir, arguments.fraction, arguments.seed)
-    choice = choice_from(arguments, "ptb", ("ptb",))
-    return challenge_cohort(arguments.raw_dir, choice)
+    return cohort_of_either_layout(
+        arguments, "ptb", "ptb", is_ptb_diagnostic, ptb_diagnostic_cohort
+    )
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ import numpy as np
 
 from ecg_fairseq.data.signal_batch import Sample
 from ecg_fairseq.data.signal_dataset import SignalDataset, identity_of
-from ecg_fairseq.data.signal_options import SignalOptions
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.records.segment_list import CmscPairList
-from ecg_fairseq.signal.augmentations import Augmentation
 
 
 class CmscDataset(SignalDataset):
@@ -28,16 +26,6 @@ class CmscDataset(SignalDataset):
     rows_per_item = 2
     segments: CmscPairList
 
-    def __init__(
-        self,
-        pairs: CmscPairList,
-        options: SignalOptions,
-        augmentation: Augmentation | None = None,
-        seed: int = 1,
-        is_training: bool = False,
-    ) -> None:
-        super().__init__(pairs, options, augmentation, seed, is_training)
-
     def __getitem__(self, index: int) -> Sample:
         place = int(self.kept[index])
         segments = self.segments.read(place)
@@ -45,14 +33,8 @@ class CmscDataset(SignalDataset):
         crops, drawn = self.draw(place, signals)
         return Sample(place, signals, crops, identity_of(segments[0], place), drawn)
 
-    def batch_by_size(
-        self,
-        indices: np.ndarray,
-        max_tokens: int | None = None,
-        max_sentences: int | None = None,
-        required_batch_size_multiple: int = 1,
-    ) -> list[np.ndarray]:
-        """Cut ordered indices into batches of two recordings or more that hold every index.
+    def arranged(self, batches: list[np.ndarray]) -> list[np.ndarray]:
+        """Return batches of two recordings or more that hold every index.
 
         Where a batch would be of one recording, pairs change places with the nearest other batch;
         a last pair on its own gets a neighbour from it or joins it.
@@ -60,7 +42,6 @@ class CmscDataset(SignalDataset):
         Raises:
             EcgError: that is impossible: one recording only, or batches of one pair.
         """
-        batches = super().batch_by_size(indices, max_tokens, max_sentences)
         recordings = self.segments.recordings[self.kept]
         if len(batches) and max(map(len, batches)) == 1:
             raise EcgError(

@@ -6,6 +6,7 @@ of worker processes. The epoch lies in shared memory because worker processes ou
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +43,7 @@ class ListOfSignals(Protocol):
         ...
 
 
-class SignalDataset(SizedDataset):
+class SignalDataset(SizedDataset, ABC):
     """Base of the datasets; a subclass yields :class:`Sample` from ``__getitem__``.
 
     Args:
@@ -62,9 +63,9 @@ class SignalDataset(SizedDataset):
         self,
         segments: ListOfSignals,
         options: SignalOptions,
-        augmentation: Augmentation | None,
-        seed: int,
-        is_training: bool,
+        augmentation: Augmentation | None = None,
+        seed: int = 1,
+        is_training: bool = False,
     ) -> None:
         super().__init__()
         if len(segments) == 0:
@@ -157,8 +158,9 @@ class SignalDataset(SizedDataset):
             return crops, []
         return crops, [self.augmentation.draw(rng, signal.shape) for signal in signals]
 
+    @abstractmethod
     def __getitem__(self, index: int) -> Sample:
-        raise NotImplementedError(f"{type(self).__name__} does not say what an item is")
+        """Return an item, by its place in the dataset."""
 
     def collater(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Return a batch; see :class:`Collater`, with ``is_training`` and, where items have

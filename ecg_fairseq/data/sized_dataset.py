@@ -44,7 +44,11 @@ class SizedDataset(FairseqDataset):
         do not fill a multiple of 8 (seen with fairseq-fixed 0.12.3.1: 5 items, no batch), so that
         setting is not followed.
         """
-        return super().batch_by_size(indices, max_tokens, max_sentences, 1)
+        return self.arranged(super().batch_by_size(indices, max_tokens, max_sentences, 1))
+
+    def arranged(self, batches: list[np.ndarray]) -> list[np.ndarray]:
+        """Return batches as the training needs them; here as they are."""
+        return batches
 
     @property
     def supports_prefetch(self) -> bool:

@@ -30,9 +30,9 @@ from ecg_fairseq.records.label_set import LabelSet
 from ecg_fairseq.records.manifest import SPLITS, RecordRow
 from ecg_fairseq.records.mimic_iv_ecg import ID_COLUMNS as MIMIC_ID_COLUMNS
 from ecg_fairseq.records.mimic_iv_ecg import read_mimic_iv_ecg
-from ecg_fairseq.records.ptb_xl import ID_COLUMNS, read_ptb_xl
+from ecg_fairseq.records.ptb_xl import ID_COLUMNS, kept_records
 from ecg_fairseq.records.question import Question
-from ecg_fairseq.records.splits import SPLIT_ORDER, keep_fraction
+from ecg_fairseq.records.splits import SPLIT_ORDER
 
 __all__ = [
     "QUESTION_TYPES",
@@ -64,11 +64,7 @@ def ecg_qa_cohort(
         ManifestError: a folder is missing or damaged, or no question is left.
     """
     choice.check()
-    sources = [
-        source
-        for source in read_ptb_xl(ptb_xl, rate)
-        if keep_fraction(source.patient_id, choice.fraction, choice.seed)
-    ]
+    sources = kept_records(ptb_xl, rate, choice.fraction, choice.seed)
     parts = _asked_about(folder, PTB_XL, ptb_xl, sources, choice)
     return Cohort("ecg_qa_ptbxl", label_set=label_set, id_columns=ID_COLUMNS, **parts)
 

@@ -26,9 +26,9 @@ from ecg_fairseq.records.label_set import LabelSet
 from ecg_fairseq.records.manifest import SPLITS, RecordRow
 from ecg_fairseq.records.mimic_iv_ecg import ID_COLUMNS as MIMIC_ID_COLUMNS
 from ecg_fairseq.records.mimic_iv_ecg import read_mimic_iv_ecg
-from ecg_fairseq.records.ptb_xl import ID_COLUMNS, read_ptb_xl
+from ecg_fairseq.records.ptb_xl import ID_COLUMNS, kept_records
 from ecg_fairseq.records.question import Question, canonical_answer
-from ecg_fairseq.records.splits import SPLIT_ORDER, keep_fraction
+from ecg_fairseq.records.splits import SPLIT_ORDER
 
 TASKS = ("both", "qa", "report")
 SPLIT_RULES = ("heartllm", "ptb-xl")
@@ -95,11 +95,7 @@ def heartllm_cohort(
         ManifestError: a folder is missing or damaged, or no recording is left.
     """
     choice.check()
-    sources = [
-        source
-        for source in read_ptb_xl(ptb_xl, rate)
-        if keep_fraction(source.patient_id, choice.fraction, choice.seed)
-    ]
+    sources = kept_records(ptb_xl, rate, choice.fraction, choice.seed)
     parts = _asked_about(read_heartllm(folder, choice.task), ptb_xl, sources, choice)
     return Cohort("heartllm_ptbxl", label_set=label_set, id_columns=ID_COLUMNS, **parts)
 

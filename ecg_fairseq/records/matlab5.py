@@ -164,6 +164,45 @@ def read_fairseq_signals(
     Raises:
         RecordError: the file is damaged, or rate, sizes and leads contradict each other.
     """
+    stored = read_signal_arrays(path)
+    arrays, num_samples = stored.arrays, stored.feats.shape[1]
+    if "curr_sample_size" in arrays:
+        size = scalar(arrays["curr_sample_size"], "curr_sample_size", path)
+        # A segment may keep the size of the recording that it was cut from.
+        if size != num_samples and "segment_i" not in arrays:
+            raise RecordError(
+                f"{path}: feats has {num_samples} samples, curr_sample_size says {size:g}; "
+                "make the file again"
+            )
+    name = record_id or path.stem
+    patient = patient_id or _text(arrays.get("patient_id")) or name
+    signal = to_float32(_in_millivolts(stored.feats, arrays, path))
+    return EcgRecord(signal, stored.leads, stored.fs_hz, name, patient, str(path))
+
+
+@dataclass(frozen=True)
+class SignalArrays:
+    """The variables of a file of fairseq-signals.
+
+    Attributes:
+        feats: (L, T) as it is stored.
+        leads: names of its rows.
+        fs_hz: ``curr_sample_rate``.
+        arrays: all variables.
+    """
+
+    feats: np.ndarray
+    leads: tuple[str, ...]
+    fs_hz: float
+    arrays: dict[str, np.ndarray]
+
+
+def read_signal_arrays(path: Path) -> SignalArrays:
+    """Read and check what every file of fairseq-signals holds.
+
+    Raises:
+        RecordError: the file is damaged, no such file, or its leads have no names.
+    """
     arrays = read_matlab5(path)
     feats, rate = arrays.get("feats"), arrays.get("curr_sample_rate")
     if feats is None or rate is None or feats.dtype.kind not in "fiu":
@@ -175,23 +214,12 @@ def read_fairseq_signals(
     check_shape(num_leads, num_samples, path)
     fs_hz = scalar(rate, "curr_sample_rate", path)
     check_rate(fs_hz, path)
-    if "curr_sample_size" in arrays:
-        size = scalar(arrays["curr_sample_size"], "curr_sample_size", path)
-        # A segment may keep the size of the recording that it was cut from.
-        if size != num_samples and "segment_i" not in arrays:
-            raise RecordError(
-                f"{path}: feats has {num_samples} samples, curr_sample_size says {size:g}; "
-                "make the file again"
-            )
-    leads = CANONICAL_LEADS if num_leads == 12 else read_sidecar(path).leads
-    if leads is None:
+    leads = CANONICAL_LEADS if num_leads == len(CANONICAL_LEADS) else read_sidecar(path).leads
+    if leads is None or len(leads) != num_leads:
         raise RecordError(
             f'{path} has {num_leads} leads; name them in {path.stem}.json: {{"leads": ["I", ...]}}'
         )
-    name = record_id or path.stem
-    patient = patient_id or _text(arrays.get("patient_id")) or name
-    signal = to_float32(_in_millivolts(feats, arrays, path))
-    return EcgRecord(signal, leads, fs_hz, name, patient, str(path))
+    return SignalArrays(feats, leads, fs_hz, arrays)
 
 
 def _in_millivolts(feats: np.ndarray, arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:

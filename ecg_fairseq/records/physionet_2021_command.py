@@ -1,14 +1,18 @@
 """The command line that the scripts of the challenge's sources share."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.physionet_2021 import ChallengeChoice
+from ecg_fairseq.records.cohort import Cohort
+from ecg_fairseq.records.physionet_2021 import ChallengeChoice, challenge_cohort
 from ecg_fairseq.records.prepare_command import manifest_parser
 from ecg_fairseq.records.snomed_codes import LABEL_SETS
 
 _LABEL_SET = "challenge_2021"
+# Called with the folder, the share of the patients to keep, and the seed.
+OwnCohort = Callable[[Path, float, int], Cohort]
 
 
 def challenge_parser(
@@ -65,3 +69,28 @@ def choice_from(
         fraction=arguments.fraction,
         seed=arguments.seed,
     )
+
+
+def cohort_of_either_layout(
+    arguments: argparse.Namespace,
+    dataset: str,
+    source: str,
+    is_own_layout: Callable[[Path], bool],
+    own_cohort: OwnCohort,
+) -> Cohort:
+    """Return a database's records, in its own layout or as the challenge's copy of it.
+
+    Args:
+        arguments: of :func:`challenge_parser`.
+        dataset: name for the manifest.
+        source: the challenge's name of the database.
+        is_own_layout: whether a folder is the database's own.
+        own_cohort: reads the database's own layout.
+
+    Raises:
+        ManifestError: the folder is neither, or options are given that only the copy knows.
+    """
+    if is_own_layout(arguments.raw_dir):
+        refuse_challenge_options(arguments)
+        return own_cohort(arguments.raw_dir, arguments.fraction, arguments.seed)
+    return challenge_cohort(arguments.raw_dir, choice_from(arguments, dataset, (source,)))

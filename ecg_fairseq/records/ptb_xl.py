@@ -176,6 +176,15 @@ def _source(
     )
 
 
+def kept_records(folder: Path, rate: int, fraction: float, seed: int) -> list[SourceRecord]:
+    """Return the records of a share of the patients; arguments and errors: :func:`read_ptb_xl`."""
+    return [
+        source
+        for source in read_ptb_xl(folder, rate)
+        if keep_fraction(source.patient_id, fraction, seed)
+    ]
+
+
 def ptb_xl_cohort(
     folder: Path,
     rate: int = 500,
@@ -198,11 +207,7 @@ def ptb_xl_cohort(
     """
     if split not in SPLIT_RULES:
         raise ManifestError(f"--split {split!r}; expected one of {', '.join(SPLIT_RULES)}")
-    sources = [
-        source
-        for source in read_ptb_xl(folder, rate)
-        if keep_fraction(source.patient_id, fraction, seed)
-    ]
+    sources = kept_records(folder, rate, fraction, seed)
     if split == "patient":
         sources = [without_side(source) for source in sources]
     return Cohort(

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import RecordError
-from ecg_fairseq.records.bounded import check_shape, read_sidecar, scalar, to_float32
-from ecg_fairseq.records.matlab5 import read_matlab5
+from ecg_fairseq.records.bounded import to_float32
+from ecg_fairseq.records.matlab5 import read_signal_arrays
 from ecg_fairseq.records.segment_lines import Fields, parse_integers, places_of
 from ecg_fairseq.records.segment_sources import StoredSegment
-from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 _SLASH, _DOT = ord("/"), ord(".")
 
@@ -111,30 +110,18 @@ def read_mat_segment(path: str, num_samples: int) -> StoredSegment:
         RecordError: it is missing or damaged, or holds another number of samples.
     """
     where = Path(path)
-    arrays = read_matlab5(where)
-    feats, rate = arrays.get("feats"), arrays.get("curr_sample_rate")
-    if feats is None or rate is None or feats.dtype.kind not in "fiu":
-        raise RecordError(
-            f"{path} holds {', '.join(sorted(arrays)) or 'no variables'}; expected feats (leads, "
-            "samples) and curr_sample_rate, as fairseq-signals writes them"
-        )
-    check_shape(feats.shape[0], feats.shape[1], where)
+    stored = read_signal_arrays(where)
+    arrays, feats = stored.arrays, stored.feats
     if feats.shape[1] != num_samples:
         raise RecordError(
             f"{path} holds {feats.shape[1]} samples, its manifest says {num_samples}; make the "
             "manifest anew"
         )
-    leads = CANONICAL_LEADS if len(feats) == len(CANONICAL_LEADS) else read_sidecar(where).leads
-    if leads is None or len(leads) != len(feats):
-        raise RecordError(
-            f"{path} has {len(feats)} leads; name them in {where.stem}.json: "
-            '{"leads": ["I", ...]}'
-        )
     label = arrays.get("label")
     return StoredSegment(
         to_float32(feats),
-        leads,
-        scalar(rate, "curr_sample_rate", where),
+        stored.leads,
+        stored.fs_hz,
         _whole(arrays.get("idx")),
         None if label is None or label.dtype.kind == "U" else to_float32(label).ravel(),
         None if (patient := _whole(arrays.get("patient_id"))) < 0 else patient,

@@ -40,29 +40,44 @@ _COMMA = ord(",")
 _SUB_FOLDERS = ("cmsc", "identification")
 
 
-class SegmentList:
-    """The segments of a plain manifest ``{split}.tsv``.
+class SignalList:
+    """What all lists share.
 
     Attributes:
         path: the manifest.
         sizes: int64 (N,), samples T of each segment.
-        is_store: whether the segments are rows of a store: their recordings are known without
-            reading, and their signals are finite.
     """
+
+    path: Path
+    sizes: np.ndarray
+    _content: StoreRows | MatFiles
+
+    @property
+    def is_store(self) -> bool:
+        """Whether the segments are rows of a store.
+
+        Their recordings are known without reading then, and their signals are finite.
+        """
+        return isinstance(self._content, StoreRows)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+class SegmentList(SignalList):
+    """The segments of a plain manifest ``{split}.tsv``."""
 
     num_fields = 2
 
     def __init__(self, path: Path, fields: Fields, root: Path) -> None:
         """Use :meth:`load`."""
         self.path = path
-        self._content: StoreRows | MatFiles
         if is_store_line(fields):
             self._content = read_rows(fields, StoreSource(root))
             self.sizes = self._content.sizes
         else:
             self.sizes = _sizes(fields)
             self._content = MatFiles(fields, root)
-        self.is_store = isinstance(self._content, StoreRows)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -74,9 +89,6 @@ class SegmentList:
         path = Path(path)
         fields, head = _read(path, 1, cls.num_fields)
         return cls(path, fields, _root_of(path, head[0], is_store_line(fields)))
-
-    def __len__(self) -> int:
-        return len(self.sizes)
 
     def read(self, index: int) -> StoredSegment:
         """Return one segment; the signal of a float32 store is a read-only view.
@@ -126,21 +138,17 @@ class IdentificationList(SegmentList):
         return int(self.label_ids.max(initial=-1)) + 1
 
 
-class CmscPairList:
+class CmscPairList(SignalList):
     """The pairs of neighbouring segments of a manifest ``cmsc/{split}.tsv``.
 
     Attributes:
-        path: the manifest.
-        sizes: int64 (N,), samples T of each segment of a pair.
         recordings: int64 (N,), equal for pairs of one recording.
-        is_store: see :class:`SegmentList`.
     """
 
     def __init__(self, path: Path, fields: Fields, extension: str, root: Path) -> None:
         """Use :meth:`load`."""
         self.path = path
         fields, commas = _whole_pairs(fields)
-        self._content: StoreRows | MatFiles
         if extension == EXTENSION:
             rows = read_pairs(fields, commas, StoreSource(root))
             self._content, self.recordings, self.sizes = rows, rows.ids, rows.sizes
@@ -148,7 +156,6 @@ class CmscPairList:
             self.sizes = _sizes(fields)
             self._content = MatFiles(fields, root, commas, extension)
             self.recordings = text_keys(fields.content, fields.starts[:, 0], fields.ends[:, 0])
-        self.is_store = isinstance(self._content, StoreRows)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -166,9 +173,6 @@ class CmscPairList:
             )
         is_store = extension == EXTENSION
         return cls(path, fields, extension, _root_of(path, root, is_store))
-
-    def __len__(self) -> int:
-        return len(self.sizes)
 
     def read(self, index: int) -> tuple[StoredSegment, StoredSegment]:
         """Return both segments of a pair.

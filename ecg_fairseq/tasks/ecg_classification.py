@@ -5,6 +5,7 @@ fairseq-signals, the augmentations of ``ecg_pretraining`` can be used here, too.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -31,14 +32,14 @@ _ONLY = {
 _SAME_SIGNALS = ("normalize", "filter")
 
 
-class EcgFinetuningTask(EcgPretrainingTask):
+class EcgFinetuningTask(EcgPretrainingTask, ABC):
     """What finetuning tasks share: the pretrained encoder and the number of outputs."""
 
     kind_of_lists = "plain"
 
+    @abstractmethod
     def count_outputs(self) -> int:
         """Return how many outputs the data ask for; 0 where they do not say."""
-        raise NotImplementedError(f"{type(self).__name__} does not count outputs")
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         """Build the model with a pretrained encoder, or again from its own checkpoint.

@@ -54,11 +54,11 @@ class EcgIdentificationTask(EcgFinetuningTask):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         """Build the model; at least as many outputs as people trained on."""
         model = super().build_model(cfg, from_checkpoint)
-        if not from_checkpoint and self.count_outputs() > cfg.num_labels:
+        num_people = 0 if from_checkpoint else self.count_outputs()
+        if num_people > cfg.num_labels:
             raise EcgError(
                 f"model.num_labels={cfg.num_labels}, but {self.folder.tsv('train')} lists "
-                f"{self.count_outputs()} people; set model.num_labels={self.count_outputs()}, or 0 "
-                "to take their number"
+                f"{num_people} people; set model.num_labels={num_people}, or 0 to take their number"
             )
         return model
 
