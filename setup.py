@@ -34,7 +34,14 @@ EXTRAS = {
     "metrics": ["sacrebleu>=2.4", "rouge-score>=0.1.2", "nltk>=3.9", "scikit-learn>=1.4"],
     "dicom": ["pydicom>=2.4"],
     "bertscore": ["bert-score>=0.3.13"],
-    "dev": ["pytest>=8", "hypothesis>=6.100", "psutil>=5.9", "ruff==0.17.5", "mypy==2.4.1"],
+    "dev": [
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "hypothesis>=6.100",
+        "psutil>=5.9",
+        "ruff==0.17.5",
+        "mypy==2.4.1",
+    ],
 }
 
 setup(

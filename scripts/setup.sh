@@ -262,7 +262,7 @@ set_up() {
     # Compat mode puts the checkout itself on sys.path: fairseq needs the package's real folder.
     step package "ecg_fairseq: its requirements, and itself as an editable install" \
         pip_install --no-build-isolation -c "$VENV/setup-constraints.txt" \
-        --config-settings editable_mode=compat -e ".[fairseq-needs,metrics,dev]"
+        --config-settings editable_mode=compat -e ".[fairseq-needs,metrics,dicom,dev]"
     install_rust_core
     [ -z "$pid" ] || install_fairseq "$began" "$pid"
     rm -rf "$WHEELS"
