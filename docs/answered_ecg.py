@@ -18,13 +18,13 @@ from pathlib import Path
 from PIL import Image
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.evaluation.normalise import is_exact_match
-from ecg_fairseq.evaluation.predictions import Prediction, read_predictions
+from ecg_fairseq.evaluation.answers.exact_match import is_exact_match
+from ecg_fairseq.evaluation.answers.predictions import Prediction, read_predictions
 from ecg_fairseq.files import atomic_write
 from ecg_fairseq.plot.ecg import plot_ecg
 from ecg_fairseq.plot.paper import MM_PER_INCH, png_bytes, write_text
-from ecg_fairseq.records.manifest import Manifest
-from ecg_fairseq.records.read import read_record
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.readers.any_format import read_record
 
 DPI = 100.0
 ROW_MM, LINE_MM, TEXT_MM = 5.6, 3.8, 2.7

@@ -9,15 +9,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from ecg_fairseq.records.code_15 import (
+from ecg_fairseq.records.datasets.code_15 import (
     LABEL_SET_CHOICES,
     SPLIT_FILE,
     SPLIT_RULES,
     Code15Choice,
-    code_15_cohort,
+    code_15_dataset,
 )
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,8 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
     choice = Code15Choice(
         arguments.split,
         arguments.split_file,
@@ -48,8 +48,8 @@ def make_cohort(arguments: argparse.Namespace) -> Cohort:
         arguments.fraction,
         arguments.seed,
     )
-    return code_15_cohort(arguments.raw_dir, choice)
+    return code_15_dataset(arguments.raw_dir, choice)
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -9,10 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.ecg_chat import ecg_chat_cohort
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
-from ecg_fairseq.records.recordings_command import add_subject_options
+from ecg_fairseq.records.datasets.ecg_chat import ecg_chat_dataset
+from ecg_fairseq.records.datasets.recordings_options import add_subject_options
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,9 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
-    return ecg_chat_cohort(
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return ecg_chat_dataset(
         arguments.raw_dir,
         arguments.mimic_iv_ecg,
         arguments.patients,
@@ -37,4 +37,4 @@ def make_cohort(arguments: argparse.Namespace) -> Cohort:
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

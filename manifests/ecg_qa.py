@@ -10,11 +10,14 @@ record_list.csv.
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.ecg_qa import ecg_qa_cohort, ecg_qa_mimic_cohort
-from ecg_fairseq.records.ecg_qa_command import add_question_options, choice_from
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
-from ecg_fairseq.records.recordings_command import add_recordings_options, recordings_cohort
+from ecg_fairseq.records.datasets.ecg_qa import ecg_qa_dataset, ecg_qa_mimic_dataset
+from ecg_fairseq.records.datasets.ecg_qa_options import add_question_options, choice_from
+from ecg_fairseq.records.datasets.recordings_options import (
+    add_recordings_options,
+    recordings_dataset,
+)
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,15 +28,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
     folder, choice = arguments.raw_dir, choice_from(arguments)
-    return recordings_cohort(
+    return recordings_dataset(
         arguments,
-        lambda ptb_xl, rate, labels: ecg_qa_cohort(folder, ptb_xl, choice, rate, labels),
-        lambda mimic, patients: ecg_qa_mimic_cohort(folder, mimic, choice, patients),
+        lambda ptb_xl, rate, labels: ecg_qa_dataset(folder, ptb_xl, choice, rate, labels),
+        lambda mimic, patients: ecg_qa_mimic_dataset(folder, mimic, choice, patients),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -6,10 +6,10 @@ python manifests/georgia.py RAW_DIR --out DIR --recipe ecg_fm
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.physionet_2021 import challenge_cohort
-from ecg_fairseq.records.physionet_2021_command import challenge_parser, choice_from
-from ecg_fairseq.records.prepare_command import run_manifest_script
+from ecg_fairseq.records.datasets.physionet_2021 import challenge_dataset
+from ecg_fairseq.records.datasets.physionet_2021_options import challenge_parser, choice_from
+from ecg_fairseq.records.preparation.command_line import run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,10 +17,10 @@ def build_parser() -> argparse.ArgumentParser:
     return challenge_parser(__doc__, "the challenge's training/, or the source's own folder")
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
-    return challenge_cohort(arguments.raw_dir, choice_from(arguments, "georgia", ("georgia",)))
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return challenge_dataset(arguments.raw_dir, choice_from(arguments, "georgia", ("georgia",)))
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -8,16 +8,19 @@ A question of type report has the report as its answer. The background stands in
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.heartllm import (
+from ecg_fairseq.records.datasets.heartllm import (
     SPLIT_RULES,
     TASKS,
     HeartLlmChoice,
-    heartllm_cohort,
-    heartllm_mimic_cohort,
+    heartllm_dataset,
+    heartllm_mimic_dataset,
 )
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
-from ecg_fairseq.records.recordings_command import add_recordings_options, recordings_cohort
+from ecg_fairseq.records.datasets.recordings_options import (
+    add_recordings_options,
+    recordings_dataset,
+)
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,16 +37,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
     folder = arguments.raw_dir
     choice = HeartLlmChoice(arguments.task, arguments.split, arguments.fraction, arguments.seed)
-    return recordings_cohort(
+    return recordings_dataset(
         arguments,
-        lambda ptb_xl, rate, labels: heartllm_cohort(folder, ptb_xl, choice, rate, labels),
-        lambda mimic, patients: heartllm_mimic_cohort(folder, mimic, choice, patients),
+        lambda ptb_xl, rate, labels: heartllm_dataset(folder, ptb_xl, choice, rate, labels),
+        lambda mimic, patients: heartllm_mimic_dataset(folder, mimic, choice, patients),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -10,10 +10,13 @@ no patient ids.
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.incart import incart_cohort, is_incart
-from ecg_fairseq.records.physionet_2021_command import challenge_parser, cohort_of_either_layout
-from ecg_fairseq.records.prepare_command import run_manifest_script
+from ecg_fairseq.records.datasets.incart import incart_dataset, is_incart
+from ecg_fairseq.records.datasets.physionet_2021_options import (
+    challenge_parser,
+    dataset_of_either_layout,
+)
+from ecg_fairseq.records.preparation.command_line import run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,12 +24,12 @@ def build_parser() -> argparse.ArgumentParser:
     return challenge_parser(__doc__, "the database's own folder, or the challenge's training/")
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
-    return cohort_of_either_layout(
-        arguments, "incart", "st_petersburg_incart", is_incart, incart_cohort
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return dataset_of_either_layout(
+        arguments, "incart", "st_petersburg_incart", is_incart, incart_dataset
     )
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

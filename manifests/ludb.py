@@ -6,9 +6,9 @@ python manifests/ludb.py RAW_DIR --out DIR --recipe ecg_fm --label-set rhythm
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.ludb import LABEL_SETS, ludb_cohort
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
+from ecg_fairseq.records.datasets.ludb import LABEL_SETS, ludb_dataset
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,10 +21,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
-    return ludb_cohort(arguments.raw_dir, arguments.label_set, arguments.fraction, arguments.seed)
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return ludb_dataset(arguments.raw_dir, arguments.label_set, arguments.fraction, arguments.seed)
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

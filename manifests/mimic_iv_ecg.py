@@ -9,10 +9,10 @@ samples are listed in skipped.tsv.
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.mimic_iv_ecg import mimic_iv_ecg_cohort
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
-from ecg_fairseq.records.recordings_command import add_subject_options
+from ecg_fairseq.records.datasets.mimic_iv_ecg import mimic_iv_ecg_dataset
+from ecg_fairseq.records.datasets.recordings_options import add_subject_options
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,12 +22,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
-    return mimic_iv_ecg_cohort(
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return mimic_iv_ecg_dataset(
         arguments.raw_dir, arguments.patients, arguments.fraction, arguments.seed
     )
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

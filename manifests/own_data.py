@@ -14,9 +14,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.own_data import SPLIT_RULES, OwnData, own_cohort
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
+from ecg_fairseq.records.datasets.own_data import SPLIT_RULES, OwnData, own_dataset
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,9 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
-    return own_cohort(
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return own_dataset(
         OwnData(
             path=arguments.raw_dir,
             leads=arguments.leads,
@@ -51,4 +51,4 @@ def make_cohort(arguments: argparse.Namespace) -> Cohort:
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -10,19 +10,19 @@ several records each): --sources recommended.
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.physionet_2021 import (
+from ecg_fairseq.records.datasets.physionet_2021 import (
     SOURCE_GROUPS,
     SOURCES,
-    challenge_cohort,
+    challenge_dataset,
     parse_sources,
 )
-from ecg_fairseq.records.physionet_2021_command import (
+from ecg_fairseq.records.datasets.physionet_2021_options import (
     add_ptb_xl_option,
     challenge_parser,
     choice_from,
 )
-from ecg_fairseq.records.prepare_command import run_manifest_script
+from ecg_fairseq.records.preparation.command_line import run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,11 +37,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
     choice = choice_from(arguments, "physionet_2021", parse_sources(arguments.sources))
-    return challenge_cohort(arguments.raw_dir, choice)
+    return challenge_dataset(arguments.raw_dir, choice)
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -9,10 +9,13 @@ admission. The challenge's copy (training/ptb) has SNOMED CT codes (--label-set)
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.physionet_2021_command import challenge_parser, cohort_of_either_layout
-from ecg_fairseq.records.prepare_command import run_manifest_script
-from ecg_fairseq.records.ptb_diagnostic import is_ptb_diagnostic, ptb_diagnostic_cohort
+from ecg_fairseq.records.datasets.physionet_2021_options import (
+    challenge_parser,
+    dataset_of_either_layout,
+)
+from ecg_fairseq.records.datasets.ptb import is_ptb_diagnostic, ptb_diagnostic_dataset
+from ecg_fairseq.records.preparation.command_line import run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,12 +23,12 @@ def build_parser() -> argparse.ArgumentParser:
     return challenge_parser(__doc__, "the database's own folder, or the challenge's training/")
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
-    return cohort_of_either_layout(
-        arguments, "ptb", "ptb", is_ptb_diagnostic, ptb_diagnostic_cohort
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return dataset_of_either_layout(
+        arguments, "ptb", "ptb", is_ptb_diagnostic, ptb_diagnostic_dataset
     )
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

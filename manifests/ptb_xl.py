@@ -6,11 +6,11 @@ python manifests/ptb_xl.py RAW_DIR --out DIR --recipe ecg_byte --workers 8
 import argparse
 import sys
 
-from ecg_fairseq.records.cohort import Cohort, no_questions
-from ecg_fairseq.records.label_question_maker import label_question_maker
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
-from ecg_fairseq.records.ptb_xl import RATES, SPLIT_RULES, ptb_xl_cohort
-from ecg_fairseq.records.ptb_xl_labels import add_label_set_option, ptb_xl_label_set
+from ecg_fairseq.records.datasets.ptb_xl import RATES, SPLIT_RULES, ptb_xl_dataset
+from ecg_fairseq.records.datasets.ptb_xl_labels import add_label_set_option, ptb_xl_label_set
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.questions_from_labels import label_question_maker
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset, no_questions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,10 +28,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
     wants_questions = arguments.questions == "from-labels"
-    return ptb_xl_cohort(
+    return ptb_xl_dataset(
         arguments.raw_dir,
         arguments.rate,
         arguments.split,
@@ -43,4 +43,4 @@ def make_cohort(arguments: argparse.Namespace) -> Cohort:
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -10,18 +10,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
-from ecg_fairseq.records.ptb_xl import SPLIT_RULES
-from ecg_fairseq.records.ptb_xl_labels import add_label_set_option, ptb_xl_label_set
-from ecg_fairseq.records.ptb_xl_plus import (
+from ecg_fairseq.records.datasets.ptb_xl import SPLIT_RULES
+from ecg_fairseq.records.datasets.ptb_xl_labels import add_label_set_option, ptb_xl_label_set
+from ecg_fairseq.records.datasets.ptb_xl_plus import (
     FEATURE_CHOICES,
     FEATURE_TABLES,
     MAKERS,
     UNITS,
     PtbXlPlusChoice,
-    ptb_xl_plus_cohort,
+    ptb_xl_plus_dataset,
 )
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,8 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
     choice = PtbXlPlusChoice(
         arguments.beats,
         arguments.unit,
@@ -56,8 +56,8 @@ def make_cohort(arguments: argparse.Namespace) -> Cohort:
         arguments.seed,
     )
     label_set = ptb_xl_label_set(arguments.ptb_xl, arguments.label_set)
-    return ptb_xl_plus_cohort(arguments.raw_dir, arguments.ptb_xl, choice, label_set)
+    return ptb_xl_plus_dataset(arguments.raw_dir, arguments.ptb_xl, choice, label_set)
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -10,10 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from ecg_fairseq.records.cardiosoft_xml import WAVEFORMS
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.prepare_command import manifest_parser, run_manifest_script
-from ecg_fairseq.records.uk_biobank import SPLIT_RULES, UkBiobankChoice, uk_biobank_cohort
+from ecg_fairseq.records.datasets.uk_biobank import SPLIT_RULES, UkBiobankChoice, uk_biobank_dataset
+from ecg_fairseq.records.preparation.command_line import manifest_parser, run_manifest_script
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.readers.cardiosoft_xml import WAVEFORMS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,8 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_cohort(arguments: argparse.Namespace) -> Cohort:
-    """Return the cohort the arguments ask for."""
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
     choice = UkBiobankChoice(
         arguments.waveform,
         tuple(arguments.instance),
@@ -55,8 +55,8 @@ def make_cohort(arguments: argparse.Namespace) -> Cohort:
         arguments.fraction,
         arguments.seed,
     )
-    return uk_biobank_cohort(arguments.raw_dir, choice)
+    return uk_biobank_dataset(arguments.raw_dir, choice)
 
 
 if __name__ == "__main__":
-    sys.exit(run_manifest_script(build_parser(), make_cohort))
+    sys.exit(run_manifest_script(build_parser(), make_dataset))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser, twin
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer, twin
 from ecg_fairseq.tokenizer.core import compiled_core
 from ecg_fairseq.tokenizer.merges import checked_merges
 from ecg_fairseq.tokenizer.pickles import read_plain_pickle
@@ -89,7 +89,7 @@ def fuzz_encoding(generator: random.Random) -> Iterator[str]:
 def fuzz_signals(generator: random.Random) -> Iterator[str]:
     """Quantise hostile floats with both cores."""
     numbers = np.random.default_rng(generator.randrange(1 << 30))
-    quantiser = Quantiser(-1.0, float(numbers.uniform(-0.9, 3)), int(numbers.integers(2, 159)))
+    quantizer = Quantizer(-1.0, float(numbers.uniform(-0.9, 3)), int(numbers.integers(2, 159)))
     values = numbers.normal(0, 10.0 ** numbers.integers(-3, 4), (5, 40))
     values.flat[numbers.integers(0, values.size, 6)] = (
         np.nan,
@@ -101,17 +101,17 @@ def fuzz_signals(generator: random.Random) -> Iterator[str]:
     )
     with np.errstate(over="ignore"):
         rows = values.astype(generator.choice((np.float32, np.float64)))
-    tokenizer = EcgTokenizer(checked_merges([[97, 97], [256, 97]]), "greedy", quantiser)
+    tokenizer = EcgTokenizer(checked_merges([[97, 97], [256, 97]]), "greedy", quantizer)
     for ids, row in zip(tokenizer.encode_signals(rows, 1), rows, strict=True):
-        expected = tokenizer.encode_bytes(quantiser.symbols(row).tobytes())
-        _check(ids.tolist(), expected.tolist(), (quantiser, row))
+        expected = tokenizer.encode_bytes(quantizer.symbols(row).tobytes())
+        _check(ids.tolist(), expected.tolist(), (quantizer, row))
         yield "signals"
 
 
 def fuzz_files(generator: random.Random, folder: Path) -> Iterator[str]:
     """Damage tokenizer files and pickles: either they load, or a TokenizerError says why not."""
     good = EcgTokenizer(
-        checked_merges([[97, 98], [256, 97]]), "bpe", Quantiser(0.0, 1.0)
+        checked_merges([[97, 98], [256, 97]]), "bpe", Quantizer(0.0, 1.0)
     ).to_bytes()
     data = bytearray(good)
     for _ in range(generator.randrange(1, 4)):

@@ -10,15 +10,16 @@ import argparse
 import json
 import sys
 
-from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.ecg_fm.saliency_truth import (
+from planted_saliency.measure import (
     FIGURES,
     METHODS,
     measure,
     random_classifier,
     summary,
 )
-from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
+
+from ecg_fairseq.errors import EcgError
+from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
 
 # What the figures are, in words; the simulated cohort's code for the finding is AMI.
 WORDS = {

@@ -14,7 +14,7 @@ from scale.raw_data import RawSettings, make_raw_data
 from scale.watched_run import Sample, prepare_command, run_killed, run_watched
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.records.prepare import records_per_shard
+from ecg_fairseq.records.preparation.prepare import records_per_shard
 
 NUM_KILLS = 5
 NUM_PARTS = 3

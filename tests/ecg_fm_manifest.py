@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.files import sha256_of_json
-from ecg_fairseq.records.label_files import LABEL_FOLDER, label_matrix, write_label_files
-from ecg_fairseq.records.label_set import LabelSet
-from ecg_fairseq.records.manifest import Manifest, RecordRow
-from ecg_fairseq.records.manifest_writer import ManifestContent, write_manifest
-from ecg_fairseq.records.pair_manifests import write_pair_manifests
-from ecg_fairseq.records.store import write_shard
+from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, label_matrix, write_label_files
+from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.manifest.store import write_shard
+from ecg_fairseq.records.preparation.manifest_writer import ManifestContent, write_manifest
+from ecg_fairseq.records.record_row import RecordRow
+from ecg_fairseq.records.segments.pair_lists import write_pair_manifests
 from ecg_fairseq.signal.recipes.ecg_fm import EcgFmRecipe
 
 SIDES = ("train", "train", "train", "valid", "test")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from ecg_fairseq.records.segment_list import SegmentList
+from ecg_fairseq.records.segments.segment_list import SegmentList
 
 
 def write_mat(path: Path, signal: np.ndarray, **values: object) -> None:

@@ -13,9 +13,9 @@ import pytest
 from ecg_fm_manifest import make_ecg_fm_manifest
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.evaluation.label_predictions import LabelPredictions, write_label_predictions
-from ecg_fairseq.records.label_files import read_label_files
-from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_label_predictions
+from ecg_fairseq.records.labels.label_files import read_label_files
+from ecg_fairseq.records.manifest.folder import Manifest
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 

@@ -103,15 +103,19 @@ def forbidden_imports(path: Path) -> list[str]:
     return found
 
 
-def other_system(path: Path, target: str) -> list[str]:
-    """Return a sentence when networks/<system> imports another system.
+# Rooms of networks/ that all systems build on; they import no system.
+SHARED_NETWORKS = {"layers", "encoders", "language_model"}
 
-    ``networks/layers`` and the single modules beside the systems are for all of them.
+
+def other_system(path: Path, target: str) -> list[str]:
+    """Return a sentence when networks/<system> imports another system, or a shared room imports one.
+
+    The single modules beside the systems know them all.
     """
     own, wanted = module_name(path).split("."), target.split(".")
     if own[:2] != ["ecg_fairseq", "networks"] or wanted[:2] != own[:2]:
         return []
-    if len(own) < 3 or len(wanted) < 3 or wanted[2] in (own[2], "layers"):
+    if len(own) < 3 or len(wanted) < 3 or wanted[2] in SHARED_NETWORKS | {own[2]}:
         return []
     networks = PROJECT / "ecg_fairseq" / "networks"
     if (networks / f"{wanted[2]}.py").exists() or (networks / f"{own[2]}.py") == path:

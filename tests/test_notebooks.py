@@ -12,8 +12,8 @@ import pytest
 from toy_encoders import save_encoder
 
 from ecg_fairseq.cli.main import main
-from ecg_fairseq.networks.ecg_fm.aggregation import MIMIC_IV_ECG_LABELS
 from ecg_fairseq.networks.ecg_fm.convert import export_checkpoint
+from ecg_fairseq.networks.encoders.by_recording import MIMIC_IV_ECG_LABELS
 
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(PROJECT.glob("examples/*/*.ipynb"))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.records.mimic_iv_ecg import read_mimic_iv_ecg
-from ecg_fairseq.records.read import read_record
+from ecg_fairseq.records.datasets.mimic_iv_ecg import read_mimic_iv_ecg
+from ecg_fairseq.records.readers.any_format import read_record
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS
-from ecg_fairseq.records.label_files import LabelMatrix, write_label_files
-from ecg_fairseq.records.manifest import Manifest
-from ecg_fairseq.records.own_data import OwnData, own_cohort
-from ecg_fairseq.records.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.datasets.own_data import OwnData, own_dataset
+from ecg_fairseq.records.labels.label_files import LabelMatrix, write_label_files
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes import get_recipe
@@ -83,7 +83,7 @@ def make_segment_manifest(folder: Path, num_records: int = 24, seconds: float = 
         lines.append(f"r{number},p{number // 2},{sides[number // 2 % len(sides)]}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     data = OwnData(folder / "ecgs.npy", fs_hz=500, labels=folder / "labels.csv", split="column")
-    prepare(own_cohort(data), PrepareOptions(folder / "manifest", get_recipe("ecg_fm")))
+    prepare(own_dataset(data), PrepareOptions(folder / "manifest", get_recipe("ecg_fm")))
     rows = list(Manifest.load(folder / "manifest").records.values())
     values = truth[[int(row.record_id[1:]) for row in rows]].astype(float)
     values[-1] = np.nan

@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.files import sha256_of_json
-from ecg_fairseq.records.manifest import Manifest, RecordRow
-from ecg_fairseq.records.manifest_writer import ManifestContent, set_tokenizer, write_manifest
-from ecg_fairseq.records.question import Question, canonical_answer
-from ecg_fairseq.records.store import write_shard
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.manifest.store import write_shard
+from ecg_fairseq.records.preparation.manifest_writer import (
+    ManifestContent,
+    set_tokenizer,
+    write_manifest,
+)
+from ecg_fairseq.records.questions.question import Question, canonical_answer
+from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.signal.recipes import get_recipe
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer
 from ecg_fairseq.tokenizer.twin import train
 
 SIDES = ("train", "train", "train", "valid", "test")
@@ -65,16 +70,16 @@ def make_manifest(
 def make_tokenizer(manifest_dir: Path, path: Path, num_merges: int = 60) -> EcgTokenizer:
     """Train a tokenizer on the training side and enter it into the manifest."""
     manifest = Manifest.load(manifest_dir)
-    quantiser = Quantiser(low=-1.0, high=2.0)
+    quantizer = Quantizer(low=-1.0, high=2.0)
     texts = [
-        quantiser.symbols(manifest.segment(row.record_id).reshape(-1)).tobytes()
+        quantizer.symbols(manifest.segment(row.record_id).reshape(-1)).tobytes()
         for row in manifest.split_records("train")
     ]
     merges, _ = train(texts, num_merges)
     recipe = manifest.meta["recipe"]
     tokenizer = EcgTokenizer(
         np.asarray(merges, dtype=np.int64),
-        quantiser=quantiser,
+        quantizer=quantizer,
         recipe={"name": recipe["name"], "hash": recipe["hash"]},
         split_hash=manifest.split_hash,
     )

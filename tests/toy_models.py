@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecg_fairseq.networks.ecg_byte.config import LanguageModelConfig
-from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
-from ecg_fairseq.networks.ecg_byte.prompt import pad_packed
-from ecg_fairseq.networks.ecg_byte.text_tokenizer import TextTokenizer, train_text_tokenizer
-from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
+from ecg_fairseq.networks.language_model.config import LanguageModelConfig
+from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
+from ecg_fairseq.networks.language_model.prompt import pad_packed
+from ecg_fairseq.networks.language_model.text_tokenizer import TextTokenizer, train_text_tokenizer
+from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
 FAMILIES = ("tiny", "gpt2_tiny", "opt_tiny", "gemma_tiny")
 TEXTS = ("Does this ECG show a tall pulse?", "What form is new?", "yes", "no", "tall pulse; none")

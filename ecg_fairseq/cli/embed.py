@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ecg_fairseq.errors import EcgError
 
 if TYPE_CHECKING:
-    from ecg_fairseq.data.embeddings import Embeddings
-    from ecg_fairseq.networks.ecg_fm.trained_encoder import TrainedEncoder
+    from ecg_fairseq.data.signals.embeddings import Embeddings
+    from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
 
 POOLINGS = ("mean", "max", "first", "last")
 COLUMNS = ("row", "record_id", "patient_id", "split", "idx")
@@ -64,7 +64,7 @@ def open_encoder(arguments: argparse.Namespace) -> "TrainedEncoder":
     """Load the checkpoint onto the device that was asked for."""
     import torch
 
-    from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
+    from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
 
     name = arguments.device
     if name == "auto":
@@ -74,7 +74,7 @@ def open_encoder(arguments: argparse.Namespace) -> "TrainedEncoder":
 
 def embedding_options(arguments: argparse.Namespace) -> Any:
     """Return :class:`EmbeddingOptions`; EcgError for numbers that make no sense."""
-    from ecg_fairseq.data.embeddings import EmbeddingOptions
+    from ecg_fairseq.data.signals.embeddings import EmbeddingOptions
 
     for name, lowest in (("batch_size", 1), ("num_workers", 0)):
         value = getattr(arguments, name)
@@ -86,9 +86,9 @@ def embedding_options(arguments: argparse.Namespace) -> Any:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the array, the table and what they were made of; print a line of JSON."""
-    from ecg_fairseq.data.embeddings import SIDES, embed_folder
-    from ecg_fairseq.data.segment_folder import SegmentFolder
-    from ecg_fairseq.networks.ecg_fm.trained_encoder import random_encoder
+    from ecg_fairseq.data.signals.embeddings import SIDES, embed_folder
+    from ecg_fairseq.data.signals.segment_folder import SegmentFolder
+    from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
 
     if arguments.out.suffix != ".npy":
         raise EcgError(f"--out {arguments.out} must end in .npy; the table is written beside it")
@@ -136,7 +136,7 @@ def _write(out: Path, embeddings: "Embeddings", facts: dict[str, Any]) -> None:
     import numpy as np
 
     from ecg_fairseq.files import atomic_write, write_json
-    from ecg_fairseq.records.manifest import one_line
+    from ecg_fairseq.records.record_row import one_line
 
     values = embeddings.values
     if not np.isfinite(values).all():

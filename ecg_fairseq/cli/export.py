@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Export and print the folder."""
     from ecg_fairseq.errors import EcgError
     from ecg_fairseq.files import read_json
-    from ecg_fairseq.networks.ecg_byte.export import export_checkpoint
+    from ecg_fairseq.networks.language_model.export import export_checkpoint
 
     results = None
     if arguments.results:

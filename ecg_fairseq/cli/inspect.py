@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ecg_fairseq.records.manifest import SPLITS, Manifest
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.record_row import SPLITS
 
 _LABELS_SHOWN = 12
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what the manifests hold; return 1 when a leak was found."""
-    from ecg_fairseq.records.leakage import find_leaks
+    from ecg_fairseq.records.manifest.leakage import find_leaks
 
     manifests = [Manifest.load(path) for path in arguments.manifests]
     leaks = find_leaks(manifests, has_signals=not arguments.no_signals)
@@ -83,7 +84,7 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
 
 def _labels(manifest: Manifest) -> dict[str, Any]:
     """Return the prevalence of all labels, those of the label files first."""
-    from ecg_fairseq.records.prevalence import label_prevalence, label_set_prevalence
+    from ecg_fairseq.records.manifest.prevalence import label_prevalence, label_set_prevalence
 
     labels, found = label_prevalence(manifest), label_set_prevalence(manifest)
     if found is None:

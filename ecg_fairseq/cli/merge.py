@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge, and print the summary as one JSON line."""
-    from ecg_fairseq.records.merge import merge
-    from ecg_fairseq.records.prepare import summary_line
+    from ecg_fairseq.records.preparation.merge import merge
+    from ecg_fairseq.records.preparation.prepare import summary_line
 
     print(summary_line(merge(arguments.parts, arguments.out, arguments.workers)))
     return 0

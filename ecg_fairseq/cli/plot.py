@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw the record and write the picture; print its path."""
     from ecg_fairseq.plot.paper import save_figure
-    from ecg_fairseq.records.read import read_record
+    from ecg_fairseq.records.readers.any_format import read_record
 
     if not 20.0 <= arguments.dpi <= 1200.0:
         raise RecordError(f"--dpi {arguments.dpi:g} is out of range; choose 20 to 1200")
@@ -130,9 +130,9 @@ def _saliency(arguments: argparse.Namespace, record: "EcgRecord") -> "tuple[np.n
     """Return a network's saliency for display, and its caption."""
     from scipy.special import expit
 
-    from ecg_fairseq.networks.ecg_fm.aggregation import aggregate
-    from ecg_fairseq.networks.ecg_fm.record_saliency import METHODS, for_display, record_saliency
-    from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
+    from ecg_fairseq.networks.encoders.by_recording import aggregate
+    from ecg_fairseq.networks.encoders.record_saliency import METHODS, for_display, record_saliency
+    from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
 
     system = load_trained_encoder(arguments.checkpoint)
     if arguments.labels is not None:
@@ -168,7 +168,7 @@ def _open_tokenizer(path: Path) -> "tuple[EcgTokenizer, Recipe]":
     from ecg_fairseq.tokenizer import EcgTokenizer
 
     tokenizer = EcgTokenizer.load(path)
-    if tokenizer.recipe is None or tokenizer.quantiser is None:
+    if tokenizer.recipe is None or tokenizer.quantizer is None:
         raise TokenizerError(
             f"tokenizer {path} names no recipe or no quantiser, so a recording cannot be turned "
             "into its symbols; train one from a manifest"

@@ -20,7 +20,7 @@ CLASSIFYING_OPTIONS = ("aggregate", "labels")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    from ecg_fairseq.networks.ecg_fm.aggregation import AGGREGATES
+    from ecg_fairseq.networks.encoders.by_recording import AGGREGATES
 
     parser.add_argument("record", nargs="+", help="recording of any format; ECG-Byte compares two")
     parser.add_argument("--checkpoint", required=True, help="checkpoint file of a trained system")
@@ -66,9 +66,9 @@ def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> 
 
 
 def _answer(arguments: argparse.Namespace) -> int:
-    from ecg_fairseq.networks.ecg_byte.answering import DecodingOptions
-    from ecg_fairseq.networks.ecg_byte.trained_system import load_trained_system
-    from ecg_fairseq.records.read import read_record
+    from ecg_fairseq.networks.language_model.answering import DecodingOptions
+    from ecg_fairseq.networks.language_model.trained_system import load_trained_system
+    from ecg_fairseq.records.readers.any_format import read_record
 
     records = [read_record(path) for path in arguments.record]
     system = load_trained_system(arguments.checkpoint)
@@ -96,8 +96,8 @@ def _answer(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
-    from ecg_fairseq.records.read import read_record
+    from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+    from ecg_fairseq.records.readers.any_format import read_record
 
     system = load_trained_encoder(arguments.checkpoint)
     system.check_is_classifier()
@@ -136,7 +136,7 @@ def _label_scores(system: Any, record: Any, how: str) -> dict[str, Any]:
     """
     from scipy.special import expit
 
-    from ecg_fairseq.networks.ecg_fm.aggregation import aggregate
+    from ecg_fairseq.networks.encoders.by_recording import aggregate
 
     logits = system.logits(system.segments(record)).astype(float)
     whole = aggregate(logits, system.labels, how)

@@ -14,9 +14,9 @@ from ecg_fairseq.errors import EcgError, ManifestError
 if TYPE_CHECKING:
     import numpy as np
 
-    from ecg_fairseq.data.embeddings import Embeddings
-    from ecg_fairseq.data.label_source import LabelSource
-    from ecg_fairseq.evaluation.linear_probe import ProbeData
+    from ecg_fairseq.data.signals.embeddings import Embeddings
+    from ecg_fairseq.data.signals.label_source import LabelSource
+    from ecg_fairseq.evaluation.labels.linear_probe import ProbeData
 
 DEFAULT_FRACTIONS = "0.01,0.1,1"
 DEFAULT_SEEDS = "1,2,3,4,5"
@@ -52,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Embed, fit, print the table; write it if asked."""
-    from ecg_fairseq.data.embeddings import SIDES, embed_folder
-    from ecg_fairseq.data.label_source import LabelSource
-    from ecg_fairseq.data.segment_folder import SegmentFolder, check_same_source
-    from ecg_fairseq.evaluation.linear_probe import probe_fractions
-    from ecg_fairseq.evaluation.probe_table import compare_probes, comparison_markdown
-    from ecg_fairseq.networks.ecg_fm.trained_encoder import random_encoder
+    from ecg_fairseq.data.signals.embeddings import SIDES, embed_folder
+    from ecg_fairseq.data.signals.label_source import LabelSource
+    from ecg_fairseq.data.signals.segment_folder import SegmentFolder, check_same_source
+    from ecg_fairseq.evaluation.labels.linear_probe import probe_fractions
+    from ecg_fairseq.evaluation.labels.probe_table import compare_probes, comparison_markdown
+    from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
 
     fractions = [_fraction(text) for text in arguments.fractions.split(",")]
     seeds = [_whole(text) for text in arguments.seeds.split(",")]
@@ -115,7 +115,7 @@ def _probe_data(embeddings: "Embeddings", labels: "LabelSource") -> "ProbeData":
     Raises:
         ManifestError: a segment's recording has no row in the label file.
     """
-    from ecg_fairseq.evaluation.linear_probe import ProbeData
+    from ecg_fairseq.evaluation.labels.linear_probe import ProbeData
 
     idx = embeddings.idx
     if (idx < 0).any() or (idx >= len(labels.values)).any():

@@ -55,7 +55,7 @@ def _steps(recipe: Recipe, path: Path | None) -> tuple[list[Step], str]:
     if path is None:
         # A flat recording of the usual form: only the explanations are of interest.
         return recipe.steps(np.zeros((12, 5000)), CANONICAL_LEADS, 500.0), ""
-    from ecg_fairseq.records.read import read_record
+    from ecg_fairseq.records.readers.any_format import read_record
 
     record = read_record(path)
     source = f" on {path} ({len(record.leads)} leads, {record.seconds:g} s at {record.fs_hz:g} Hz)"

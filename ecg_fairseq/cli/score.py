@@ -9,9 +9,9 @@ from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.files import write_json
 
 if TYPE_CHECKING:
-    from ecg_fairseq.evaluation.predictions import Prediction
-    from ecg_fairseq.records.manifest import Manifest
-    from ecg_fairseq.records.question import Question
+    from ecg_fairseq.evaluation.answers.predictions import Prediction
+    from ecg_fairseq.records.manifest.folder import Manifest
+    from ecg_fairseq.records.questions.question import Question
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the answers; print a table and write the files."""
-    from ecg_fairseq.evaluation.predictions import write_predictions
-    from ecg_fairseq.evaluation.score_table import format_scores
-    from ecg_fairseq.evaluation.scores import score_predictions
-    from ecg_fairseq.evaluation.text_metrics import mean_bert_score
+    from ecg_fairseq.evaluation.answers.predictions import write_predictions
+    from ecg_fairseq.evaluation.answers.score_table import format_scores
+    from ecg_fairseq.evaluation.answers.scores import score_predictions
+    from ecg_fairseq.evaluation.answers.text_metrics import mean_bert_score
 
     manifest = _open_manifest(arguments.manifest)
     questions = None if manifest is None else manifest.questions(arguments.subset)
@@ -85,7 +85,7 @@ def _positive(text: str) -> int:
 def _open_manifest(path: Path | None) -> "Manifest | None":
     if path is None:
         return None
-    from ecg_fairseq.records.manifest import Manifest
+    from ecg_fairseq.records.manifest.folder import Manifest
 
     return Manifest.load(path)
 
@@ -94,9 +94,9 @@ def _read_answers(
     path: Path, questions: "list[Question] | None", is_blind: bool
 ) -> "list[Prediction]":
     """Read a log or a predictions file; the latter is told by its name or its first character."""
-    from ecg_fairseq.evaluation.blind import blind_partners
-    from ecg_fairseq.evaluation.generate_log import predictions_from_log
-    from ecg_fairseq.evaluation.predictions import read_predictions
+    from ecg_fairseq.evaluation.answers.blind import blind_partners
+    from ecg_fairseq.evaluation.answers.generate_log import predictions_from_log
+    from ecg_fairseq.evaluation.answers.predictions import read_predictions
 
     if _holds_predictions(path):
         predictions = read_predictions(path)

@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the cohort; the last line on stdout is JSON."""
-    from ecg_fairseq.records.question_builder import QUESTION_TYPES, SINGLE_TYPES
-    from ecg_fairseq.records.raw_layouts import layout_writer
-    from ecg_fairseq.records.simulated_cohort import CohortSettings
+    from ecg_fairseq.records.questions.from_labels import QUESTION_TYPES, SINGLE_TYPES
+    from ecg_fairseq.records.simulated.cohort import CohortSettings
+    from ecg_fairseq.records.simulated.layouts import layout_writer
 
     start = time.monotonic()
     named = {"all": QUESTION_TYPES, "single": SINGLE_TYPES}

@@ -11,7 +11,7 @@ from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.progress import MODES as PROGRESS_MODES
 
 if TYPE_CHECKING:
-    from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser
+    from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer
     from ecg_fairseq.tokenizer.training_text import TrainingText
 
 _MODES = ("greedy", "bpe")
@@ -105,7 +105,7 @@ def _train(arguments: argparse.Namespace) -> int:
             f"kept in {arguments.out} (a valid tokenizer); go on with --resume"
         )
     if arguments.input.is_dir():
-        from ecg_fairseq.records.manifest_writer import set_tokenizer
+        from ecg_fairseq.records.preparation.manifest_writer import set_tokenizer
 
         set_tokenizer(arguments.input, arguments.out)
     _print_summary(tokenizer, arguments.out)
@@ -147,20 +147,20 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 def _import(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.tokenizer.pickles import import_pickle
 
-    tokenizer = import_pickle(arguments.pickle, _quantiser(arguments))
+    tokenizer = import_pickle(arguments.pickle, _quantizer(arguments))
     tokenizer.save(arguments.out)
     _print_summary(tokenizer, arguments.out)
     return 0
 
 
-def _quantiser(arguments: argparse.Namespace) -> "Quantiser | None":
-    from ecg_fairseq.tokenizer import Quantiser
+def _quantizer(arguments: argparse.Namespace) -> "Quantizer | None":
+    from ecg_fairseq.tokenizer import Quantizer
 
     if arguments.low is None and arguments.high is None:
         return None
     if arguments.low is None or arguments.high is None:
         raise TokenizerError("give both --low and --high, or neither")
-    return Quantiser(arguments.low, arguments.high, decode=arguments.decode)
+    return Quantizer(arguments.low, arguments.high, decode=arguments.decode)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -270,7 +270,7 @@ def _stats(arguments: argparse.Namespace) -> int:
         other = EcgTokenizer.load(arguments.against)
         rows = result["shared_vocabulary"] = analysis.vocabulary_overlap(tokenizer, other)
         # with another quantiser the same letters mean other voltages
-        result["same_quantiser"] = tokenizer.quantiser == other.quantiser
+        result["same_quantiser"] = tokenizer.quantizer == other.quantizer
         title = f"{arguments.tokenizer.stem} and {arguments.against.stem}"
         pictures["overlap.png"] = figures.overlap_figure(rows, title)
     for name, figure in pictures.items():

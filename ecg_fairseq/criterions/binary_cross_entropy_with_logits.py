@@ -21,10 +21,10 @@ from torch import Tensor
 
 from ecg_fairseq.criterions.score_collector import AreaReport, ScoreCollector, log_areas
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.evaluation.cinc_score import (
+from ecg_fairseq.evaluation.labels.cinc_score import (
     CincWeights,
     merged_classes,
-    normalised_score,
+    normalized_score,
     read_weights,
     score_sums,
 )
@@ -285,7 +285,7 @@ def _log_cinc(logging_outputs: Sequence[dict[str, Any]]) -> None:
         metrics.log_scalar_sum(f"_{name}", total)
     metrics.log_derived(
         "cinc_score",
-        lambda meters: normalised_score(*(float(meters[f"_{name}"].sum) for name in _CINC_SUMS)),
+        lambda meters: normalized_score(*(float(meters[f"_{name}"].sum) for name in _CINC_SUMS)),
     )
 
 

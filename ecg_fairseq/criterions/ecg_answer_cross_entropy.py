@@ -16,7 +16,7 @@ from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ecg_fairseq.networks.ecg_byte.prompt import IGNORED_LABEL
+from ecg_fairseq.networks.language_model.prompt import IGNORED_LABEL
 
 _SUMMED = (
     "loss",

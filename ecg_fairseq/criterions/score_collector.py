@@ -18,7 +18,7 @@ from fairseq import metrics
 from fairseq.logging.meters import MetersDict
 from torch import Tensor
 
-from ecg_fairseq.evaluation.label_scores import LabelScores, label_scores
+from ecg_fairseq.evaluation.labels.auroc import LabelScores, label_scores
 
 logger = logging.getLogger(__name__)
 

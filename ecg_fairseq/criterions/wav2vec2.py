@@ -128,9 +128,9 @@ def _two_weights(weights: Optional[Sequence[float]]) -> tuple[float, float]:
 def _logged_value(output: ContrastiveOutput, key: str) -> Any:
     if key == "temp":
         return output.temperature
-    if key not in ("prob_perplexity", "code_perplexity") or output.quantised is None:
+    if key not in ("prob_perplexity", "code_perplexity") or output.quantized is None:
         raise EcgError(
             f"criterion.log_keys: {key!r} is none of prob_perplexity, code_perplexity (both with "
             "model.quantize_targets=true) and temp"
         )
-    return getattr(output.quantised, key).detach()
+    return getattr(output.quantized, key).detach()

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from ecg_fairseq.errors import CheckpointError, ManifestError
-from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.tokenizer import EcgTokenizer
 
 

@@ -8,7 +8,7 @@ from fairseq.models import BaseFairseqModel, register_model
 
 from ecg_fairseq.networks.ecg_fm.checkpoint import build_finetuned, config_of
 from ecg_fairseq.networks.ecg_fm.config import FinetuningConfig
-from ecg_fairseq.networks.ecg_fm.heads import EcgArcFace
+from ecg_fairseq.networks.encoders.heads import EcgArcFace
 
 
 @dataclass

@@ -9,8 +9,8 @@ from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import II
 from torch import Tensor
 
-from ecg_fairseq.networks.ecg_byte.config import LanguageModelConfig
-from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
+from ecg_fairseq.networks.language_model.config import LanguageModelConfig
+from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 
 
 @dataclass

@@ -17,7 +17,8 @@ from ecg_fairseq.files import atomic_write
 from ecg_fairseq.plot.paper import STANDARD_SCALE, Scale, png_bytes
 from ecg_fairseq.plot.report_style import embedded_png, html_page
 from ecg_fairseq.plot.strips import plot_strips
-from ecg_fairseq.records.manifest import SPLITS, Manifest, RecordRow
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.record_row import SPLITS, RecordRow
 
 SHEET_SIZE = 12
 _LABELS_SHOWN = 25

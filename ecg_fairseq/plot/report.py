@@ -11,8 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ecg_fairseq.evaluation.normalise import answer_set, is_exact_match
-from ecg_fairseq.evaluation.predictions import Candidate, Prediction
+from ecg_fairseq.evaluation.answers.exact_match import answer_set, is_exact_match
+from ecg_fairseq.evaluation.answers.predictions import Candidate, Prediction
 from ecg_fairseq.files import atomic_write
 from ecg_fairseq.plot.ecg import plot_ecg
 from ecg_fairseq.plot.paper import png_bytes

@@ -14,13 +14,13 @@ import numpy as np
 from fairseq.tasks import register_task
 from omegaconf import open_dict
 
-from ecg_fairseq.data.ecg_dataset import SegmentDataset
-from ecg_fairseq.data.label_source import LabelSource
-from ecg_fairseq.data.segment_folder import check_same_source
+from ecg_fairseq.data.signals.label_source import LabelSource
+from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
+from ecg_fairseq.data.signals.segment_folder import check_same_source
 from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.ecg_fm.checkpoint import ARCHITECTURE, stored_config
-from ecg_fairseq.records.segment_list import SegmentList
+from ecg_fairseq.records.segments.segment_list import SegmentList
 from ecg_fairseq.tasks.ecg_pretraining import EcgPretrainingConfig, EcgPretrainingTask
 
 logger = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from fairseq.data import FairseqDataset
 from fairseq.tasks import register_task
 
 from ecg_fairseq.compat import autocast, meters_of_the_pass
-from ecg_fairseq.data.gallery_dataset import GalleryDataset
-from ecg_fairseq.data.identification_dataset import IdentificationDataset
-from ecg_fairseq.data.identification_scores import IdentificationScores
+from ecg_fairseq.data.signals.gallery_dataset import GalleryDataset
+from ecg_fairseq.data.signals.identification_dataset import IdentificationDataset
+from ecg_fairseq.data.signals.identification_scores import IdentificationScores
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.records.segment_list import IdentificationList
+from ecg_fairseq.records.segments.segment_list import IdentificationList
 from ecg_fairseq.tasks.ecg_classification import EcgFinetuningTask
 from ecg_fairseq.tasks.ecg_pretraining import EcgPretrainingConfig
 

@@ -17,15 +17,15 @@ from fairseq.tasks import register_task
 from omegaconf import II, MISSING, open_dict
 
 from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION
-from ecg_fairseq.data.cmsc_dataset import CmscDataset
-from ecg_fairseq.data.ecg_dataset import SegmentDataset
-from ecg_fairseq.data.segment_folder import SegmentFolder, check_same_source
-from ecg_fairseq.data.signal_options import SignalOptions
-from ecg_fairseq.data.two_view_dataset import TwoViewDataset
+from ecg_fairseq.data.signals.cmsc_dataset import CmscDataset
+from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
+from ecg_fairseq.data.signals.segment_folder import SegmentFolder, check_same_source
+from ecg_fairseq.data.signals.signal_options import SignalOptions
+from ecg_fairseq.data.signals.two_view_dataset import TwoViewDataset
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.metrics_csv import write_metrics_csv
 from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
-from ecg_fairseq.records.segment_list import CmscPairList, SegmentList
+from ecg_fairseq.records.segments.segment_list import CmscPairList, SegmentList
 from ecg_fairseq.signal.augmentations import AUGMENTATIONS, Chain, ThreeKg, TwoViews, chain_of
 from ecg_fairseq.tasks.autocast_task import AutocastTask
 

@@ -16,34 +16,34 @@ from fairseq.tasks import register_task
 from omegaconf import II, MISSING
 
 from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast
-from ecg_fairseq.data.answer_generator import AnswerGenerator, TextDictionary
-from ecg_fairseq.data.ecg_tokens import EcgTokens, load_ecg_tokens
 from ecg_fairseq.data.provenance import (
     check_checkpoint_matches,
     check_tokenizer_matches,
     registered_tokenizer,
 )
-from ecg_fairseq.data.question_dataset import (
+from ecg_fairseq.data.questions.answer_generator import AnswerGenerator, TextDictionary
+from ecg_fairseq.data.questions.question_dataset import (
     AnswerQuestions,
     EncodedQuestion,
     TrainingQuestions,
     pack_by_ecg,
     shown_rows,
 )
+from ecg_fairseq.data.tokens.cached_tokens import EcgTokens, load_ecg_tokens
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.evaluation.blind import blind_partners
-from ecg_fairseq.networks.ecg_byte.answering import DecodingOptions
-from ecg_fairseq.networks.ecg_byte.candidates import candidate_answers
-from ecg_fairseq.networks.ecg_byte.prompt import prefix_length
-from ecg_fairseq.networks.ecg_byte.text_tokenizer import (
+from ecg_fairseq.evaluation.answers.blind import blind_partners
+from ecg_fairseq.networks.language_model.answering import DecodingOptions
+from ecg_fairseq.networks.language_model.prompt import prefix_length
+from ecg_fairseq.networks.language_model.text_tokenizer import (
     TextTokenizer,
     load_text_tokenizer,
     text_tokenizer_from_state,
     train_text_tokenizer,
 )
-from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
-from ecg_fairseq.records.manifest import Manifest
-from ecg_fairseq.records.question import Question
+from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.questions.closed_set import candidate_answers
+from ecg_fairseq.records.questions.question import Question
 from ecg_fairseq.tasks.autocast_task import AutocastTask
 
 logger = logging.getLogger(__name__)

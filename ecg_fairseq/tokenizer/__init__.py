@@ -4,7 +4,7 @@
 is the fast core, ``twin`` the readable one.
 """
 
-from ecg_fairseq.tokenizer.quantiser import Quantiser
+from ecg_fairseq.tokenizer.quantizer import Quantizer
 from ecg_fairseq.tokenizer.tokenizer import EcgTokenizer
 
-__all__ = ["EcgTokenizer", "Quantiser"]
+__all__ = ["EcgTokenizer", "Quantizer"]

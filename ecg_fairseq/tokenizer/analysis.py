@@ -63,11 +63,11 @@ class Corpus:
             yield batch if left >= len(batch.symbols) else _first_rows(batch, left)
 
     def _segments(self) -> Iterator[Batch]:
-        from ecg_fairseq.records.manifest import Manifest
+        from ecg_fairseq.records.manifest.folder import Manifest
 
         manifest = Manifest.load(self.path)
-        quantiser = self.tokenizer.quantiser
-        if quantiser is None:
+        quantizer = self.tokenizer.quantizer
+        if quantizer is None:
             raise TokenizerError("a tokenizer without quantiser cannot read a manifest")
         rows = [
             (row.record_id, k)
@@ -79,7 +79,7 @@ class Corpus:
         for start in range(0, len(rows), _ROWS_PER_BATCH):
             part = rows[start : start + _ROWS_PER_BATCH]
             values = np.stack([manifest.segment(*row).reshape(-1) for row in part])
-            symbols = [row.tobytes() for row in quantiser.symbols(values)]
+            symbols = [row.tobytes() for row in quantizer.symbols(values)]
             yield Batch(symbols, values, [record_id for record_id, _ in part])
 
     def _lines(self) -> Iterator[Batch]:
@@ -174,12 +174,12 @@ class _ErrorSum:
         self._clipped = self._count = 0
 
     def add(self, tokenizer: EcgTokenizer, batch: Batch) -> None:
-        quantiser = tokenizer.quantiser
-        if quantiser is None or batch.values is None:
+        quantizer = tokenizer.quantizer
+        if quantizer is None or batch.values is None:
             return
-        decoded = quantiser.values(b"".join(batch.symbols)).reshape(batch.values.shape)
+        decoded = quantizer.values(b"".join(batch.symbols)).reshape(batch.values.shape)
         difference = np.abs(decoded - batch.values)
-        clipped = (batch.values < quantiser.low) | (batch.values > quantiser.high)
+        clipped = (batch.values < quantizer.low) | (batch.values > quantizer.high)
         self._sum += float(difference.sum())
         self._largest = max(self._largest, float(difference.max()))
         self._inside = max(self._inside, float(difference[~clipped].max(initial=0.0)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.tokenizer import twin
-from ecg_fairseq.tokenizer.quantiser import Quantiser
+from ecg_fairseq.tokenizer.quantizer import Quantizer
 
 logger = logging.getLogger(__name__)
 MODES = ("greedy", "bpe")
@@ -25,7 +25,7 @@ class AnyEncoder(Protocol):
         """Encode many sequences; 0 threads means one per core."""
 
     def encode_signals(
-        self, values: np.ndarray, quantiser: Quantiser, num_threads: int = 0
+        self, values: np.ndarray, quantizer: Quantizer, num_threads: int = 0
     ) -> list[np.ndarray]:
         """Quantise and encode float (N, P) rows."""
 

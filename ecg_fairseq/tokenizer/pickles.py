@@ -19,7 +19,7 @@ from ecg_fairseq.tokenizer.merges import (
     NUM_BASE_IDS,
     checked_merges,
 )
-from ecg_fairseq.tokenizer.quantiser import Quantiser
+from ecg_fairseq.tokenizer.quantizer import Quantizer
 from ecg_fairseq.tokenizer.tokenizer import MAX_FILE_BYTES, EcgTokenizer
 from ecg_fairseq.tokenizer.twin import Pair, join_by_rank
 
@@ -30,7 +30,7 @@ _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 _TUPLE_SIZES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def import_pickle(path: Path | str, quantiser: Quantiser | None = None) -> EcgTokenizer:
+def import_pickle(path: Path | str, quantizer: Quantizer | None = None) -> EcgTokenizer:
     """Return the tokenizer in a reference pickle, in ``greedy`` mode as the reference encodes.
 
     Args:
@@ -53,7 +53,7 @@ def import_pickle(path: Path | str, quantiser: Quantiser | None = None) -> EcgTo
         raise TokenizerError(f"{path}: {error}") from error
     origin = {"imported_from": path.name, "num_merges_wanted": len(pairs)}
     return EcgTokenizer(
-        merges=checked_merges(pairs), mode="greedy", quantiser=quantiser, training=origin
+        merges=checked_merges(pairs), mode="greedy", quantizer=quantizer, training=origin
     )
 
 

@@ -37,7 +37,7 @@ def clustered_text(
         TokenizerError: not a manifest, or no sample size.
         MissingDependencyError: scikit-learn is not installed.
     """
-    from ecg_fairseq.records.manifest import Manifest
+    from ecg_fairseq.records.manifest.folder import Manifest
 
     if not path.is_dir() or sample is None:
         raise TokenizerError("--sampling cluster needs a manifest as --input and --sample N")

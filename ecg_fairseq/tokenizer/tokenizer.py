@@ -24,7 +24,7 @@ from ecg_fairseq.tokenizer.merges import (
     expansion_lengths,
     expansions,
 )
-from ecg_fairseq.tokenizer.quantiser import FIRST_LETTER, Quantiser
+from ecg_fairseq.tokenizer.quantizer import FIRST_LETTER, Quantizer
 
 FORMAT = "ecg_fairseq.tokenizer"
 VERSION = 1
@@ -46,7 +46,7 @@ class EcgTokenizer:
 
     merges: np.ndarray
     mode: str = "greedy"
-    quantiser: Quantiser | None = None
+    quantizer: Quantizer | None = None
     recipe: dict[str, Any] | None = None
     split_hash: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class EcgTokenizer:
         object.__setattr__(self, "merges", checked_merges(self.merges))
         if not isinstance(self.mode, str) or self.mode not in MODES:
             raise TokenizerError(f"tokenizer mode must be one of {MODES}, got {self.mode!r}")
-        if self.quantiser is not None and not isinstance(self.quantiser, Quantiser):
+        if self.quantizer is not None and not isinstance(self.quantizer, Quantizer):
             raise TokenizerError("tokenizer quantiser must be a Quantiser or None")
         if self.recipe is not None and (
             not isinstance(self.recipe, dict)
@@ -110,12 +110,12 @@ class EcgTokenizer:
             raise TokenizerError("a tokenizer needs the fields mode and merges")
         if not isinstance(value["merges"], list):
             raise TokenizerError("tokenizer merges must be a list of [left, right] ids")
-        quantiser = value.get("quantiser")
+        quantizer = value.get("quantiser")
         training = value.get("training")
         return cls(
             merges=checked_merges(value["merges"]),
             mode=value["mode"],
-            quantiser=None if quantiser is None else Quantiser.from_dict(quantiser),
+            quantizer=None if quantizer is None else Quantizer.from_dict(quantizer),
             recipe=value.get("recipe"),
             split_hash=value.get("split_hash"),
             training={} if training is None else training,
@@ -127,7 +127,7 @@ class EcgTokenizer:
             "format": FORMAT,
             "version": VERSION,
             "mode": self.mode,
-            "quantiser": None if self.quantiser is None else self.quantiser.to_dict(),
+            "quantiser": None if self.quantizer is None else self.quantizer.to_dict(),
             "recipe": self.recipe,
             "split_hash": self.split_hash,
             "training": self.training,
@@ -195,7 +195,7 @@ class EcgTokenizer:
 
     def emitted_ids(self) -> np.ndarray:
         """Return the sorted int64 ids that quantised input can give: letters and their merges."""
-        num_letters = self.quantiser.num_symbols if self.quantiser else 26
+        num_letters = self.quantizer.num_symbols if self.quantizer else 26
         possible = np.zeros(self.num_ids, dtype=bool)
         possible[FIRST_LETTER : FIRST_LETTER + num_letters] = True
         for k, (left, right) in enumerate(self.merges.tolist()):
@@ -218,7 +218,7 @@ class EcgTokenizer:
         Raises:
             TokenizerError: no quantiser, or not a two-dimensional float array.
         """
-        quantiser = self._require_quantiser()
+        quantizer = self._require_quantizer()
         array = np.asarray(values)
         if array.ndim != 2 or array.dtype.kind != "f":
             raise TokenizerError(
@@ -228,7 +228,7 @@ class EcgTokenizer:
         if array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float64)
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-        return self._encoder.encode_signals(array, quantiser, num_threads)
+        return self._encoder.encode_signals(array, quantizer, num_threads)
 
     # -- decoding ------------------------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class EcgTokenizer:
         Raises:
             TokenizerError: no quantiser, an unknown id, or an id of bytes that are not symbols.
         """
-        return self._require_quantiser().values(self.decode_bytes(ids))
+        return self._require_quantizer().values(self.decode_bytes(ids))
 
     def spans(self, ids: Any) -> np.ndarray:
         """Return int64 (S, 2): first symbol and one past the last symbol of every token."""
@@ -250,13 +250,13 @@ class EcgTokenizer:
         ends = np.cumsum(lengths)
         return np.stack([ends - lengths, ends], axis=1)
 
-    def _require_quantiser(self) -> Quantiser:
-        if self.quantiser is None:
+    def _require_quantizer(self) -> Quantizer:
+        if self.quantizer is None:
             raise TokenizerError(
                 "this tokenizer has no quantiser (trained on text); train it on a manifest, or "
                 "import it with --low and --high"
             )
-        return self.quantiser
+        return self.quantizer
 
 
 def _checked_bytes(data: Any) -> bytes:

@@ -27,7 +27,7 @@ def manifest_segment(
     folder: Path, record_id: str, k: int
 ) -> tuple[np.ndarray, tuple[Strip, ...], str]:
     """Return segment ``k`` of a manifest's record in mV, its strips and the recipe's hash."""
-    from ecg_fairseq.records.manifest import Manifest
+    from ecg_fairseq.records.manifest.folder import Manifest
 
     manifest = Manifest.load(folder)
     recipe_hash = str(manifest.meta["recipe"].get("hash"))
@@ -38,7 +38,7 @@ def file_segment(
     path: Path, tokenizer: EcgTokenizer, k: int
 ) -> tuple[np.ndarray, tuple[Strip, ...], str]:
     """Return segment ``k`` of a recording, prepared with the tokenizer's recipe."""
-    from ecg_fairseq.records.read import read_record
+    from ecg_fairseq.records.readers.any_format import read_record
     from ecg_fairseq.signal.recipes import recipe_from_description
 
     if tokenizer.recipe is None:

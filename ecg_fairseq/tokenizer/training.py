@@ -157,7 +157,7 @@ def train_tokenizer(
     return EcgTokenizer(
         merges=run.merges(),
         mode=options.mode,
-        quantiser=text.quantiser,
+        quantizer=text.quantizer,
         recipe=text.recipe,
         split_hash=text.split_hash,
         training={**figures, "stop": stop, "last_count": last},
@@ -173,7 +173,7 @@ def _checked_prefix(
     now = {key: value for key, value in figures.items() if key not in ignored}
     then |= {"recipe": previous.recipe, "split_hash": previous.split_hash}
     now |= {"recipe": text.recipe, "split_hash": text.split_hash}
-    then["quantiser"], now["quantiser"] = previous.quantiser, text.quantiser
+    then["quantiser"], now["quantiser"] = previous.quantizer, text.quantizer
     for key in sorted(then.keys() | now.keys()):
         if then.get(key) != now.get(key):
             raise TokenizerError(

@@ -15,10 +15,11 @@ import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.files import sha256_of_file
-from ecg_fairseq.tokenizer.quantiser import Quantiser
+from ecg_fairseq.tokenizer.quantizer import Quantizer
 
 if TYPE_CHECKING:
-    from ecg_fairseq.records.manifest import Manifest, RecordRow
+    from ecg_fairseq.records.manifest.folder import Manifest
+    from ecg_fairseq.records.record_row import RecordRow
 
 BOUNDARIES = ("none", "record", "lead")
 MARGIN_MV = 0.5  # added on both sides of the percentiles (ECG-Byte fact sheet, section 1.6)
@@ -43,7 +44,7 @@ class TrainingText:
     num_symbols: int
     num_sequences: int
     origin: dict[str, Any]
-    quantiser: Quantiser | None = None
+    quantizer: Quantizer | None = None
     recipe: dict[str, str] | None = None
     split_hash: str | None = None
 
@@ -70,7 +71,7 @@ def open_text(
     if boundary not in BOUNDARIES:
         raise TokenizerError(f"boundary must be one of {BOUNDARIES}, got {boundary!r}")
     if path.is_dir():
-        from ecg_fairseq.records.manifest import Manifest
+        from ecg_fairseq.records.manifest.folder import Manifest
 
         return manifest_text(Manifest.load(path), boundary, sample, seed)
     if not path.is_file():
@@ -177,14 +178,14 @@ def manifest_text(
         chosen = [row for row in rows if row.record_id in wanted]
     elif sample is not None:
         chosen = sample_by_patient(rows, sample, seed)
-    quantiser = quantiser_of(manifest.meta)
+    quantizer = quantizer_of(manifest.meta)
     sizes = [strip.num_samples for strip in manifest.strips]
     cuts = np.cumsum(sizes)[:-1] if boundary == "lead" else np.zeros(0, dtype=np.int64)
 
     def pieces() -> Iterator[Piece]:
         for row in chosen:
             for k in range(row.num_segments):
-                symbols = quantiser.symbols(manifest.segment(row.record_id, k)).reshape(-1)
+                symbols = quantizer.symbols(manifest.segment(row.record_id, k)).reshape(-1)
                 for part in np.split(symbols, cuts):
                     yield part, boundary != "none"
 
@@ -200,13 +201,13 @@ def manifest_text(
         num_segments * sum(sizes),
         num_segments * (len(cuts) + 1),
         origin,
-        quantiser,
+        quantizer,
         {"name": str(recipe.get("name")), "hash": str(recipe.get("hash"))},
         manifest.split_hash,
     )
 
 
-def quantiser_of(meta: dict[str, Any]) -> Quantiser:
+def quantizer_of(meta: dict[str, Any]) -> Quantizer:
     """Return the quantiser of a manifest: its training percentiles, widened by 0.5 mV each.
 
     Raises:
@@ -219,7 +220,7 @@ def quantiser_of(meta: dict[str, Any]) -> Quantiser:
         raise TokenizerError(
             "the manifest has no percentile_1 and percentile_99; make it anew"
         ) from error
-    return Quantiser(low - MARGIN_MV, high + MARGIN_MV)
+    return Quantizer(low - MARGIN_MV, high + MARGIN_MV)
 
 
 def sample_by_patient(rows: "Sequence[RecordRow]", size: int, seed: int) -> "list[RecordRow]":

@@ -25,7 +25,7 @@ from ecg_fairseq.tokenizer.merges import (
     expansion_lengths,
     expansions,
 )
-from ecg_fairseq.tokenizer.quantiser import Quantiser
+from ecg_fairseq.tokenizer.quantizer import Quantizer
 
 Pair = tuple[int, int]
 WALL = -1  # stands between sequences; never part of a pair
@@ -182,10 +182,10 @@ class Encoder:
         return [self.encode(sequence) for sequence in sequences]
 
     def encode_signals(
-        self, values: np.ndarray, quantiser: Quantiser, num_threads: int = 0
+        self, values: np.ndarray, quantizer: Quantizer, num_threads: int = 0
     ) -> list[np.ndarray]:
         """Quantise and encode float (N, P) rows in mV."""
-        return [self.encode(row.tobytes()) for row in quantiser.symbols(values)]
+        return [self.encode(row.tobytes()) for row in quantizer.symbols(values)]
 
     def decode(self, ids: np.ndarray) -> bytes:
         """Return the bytes of ids (already checked)."""

@@ -18,7 +18,7 @@ from ecg_fairseq.signal.simulator import (
     draw_nuisance,
     simulate_recording,
 )
-from ecg_fairseq.tokenizer import Quantiser
+from ecg_fairseq.tokenizer import Quantizer
 
 RECIPE = "ecg_byte_10s"
 SYMBOLS_PER_RECORD = 30_000
@@ -56,10 +56,10 @@ def _vary(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return (leads + noise).reshape(-1)
 
 
-def benchmark_quantiser(values: np.ndarray) -> Quantiser:
+def benchmark_quantizer(values: np.ndarray) -> Quantizer:
     """Return a quantiser over the percentiles of the first 50 records, widened by 0.5 mV."""
     low, high = np.percentile(values[:50], [1, 99])
-    return Quantiser(float(low) - 0.5, float(high) + 0.5)
+    return Quantizer(float(low) - 0.5, float(high) + 0.5)
 
 
 def parse_sizes(words: Sequence[str]) -> list[int]:

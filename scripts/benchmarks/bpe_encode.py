@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bpe_corpus import benchmark_quantiser, simulate_segments
+from benchmarks.bpe_corpus import benchmark_quantizer, simulate_segments
 from benchmarks.timing import interleave, versions
 from ecg_fairseq.tokenizer import EcgTokenizer, twin
 from ecg_fairseq.tokenizer.training import TrainingOptions, train_tokenizer
@@ -37,11 +37,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     # before the peer is imported: it must not use more threads than it is credited for
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     values = simulate_segments(arguments.train_records + arguments.records)
-    quantiser = benchmark_quantiser(values)
-    symbols = [row.tobytes() for row in quantiser.symbols(values)]
+    quantizer = benchmark_quantizer(values)
+    symbols = [row.tobytes() for row in quantizer.symbols(values)]
     text = text_of(symbols[: arguments.train_records])
     trained = train_tokenizer(text, TrainingOptions(arguments.num_merges, num_threads=1))
-    tokenizer = EcgTokenizer(trained.merges, "greedy", quantiser)
+    tokenizer = EcgTokenizer(trained.merges, "greedy", quantizer)
     held_out = symbols[arguments.train_records :]
     floats = values[arguments.train_records :]
     result: dict[str, Any] = {"stage": "bpe-encode", "num_merges": tokenizer.num_merges}

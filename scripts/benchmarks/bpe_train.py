@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.bpe_corpus import (
     SYMBOLS_PER_RECORD,
-    benchmark_quantiser,
+    benchmark_quantizer,
     parse_sizes,
     simulate_segments,
 )
@@ -80,9 +80,9 @@ def peers() -> list[str]:
 def _symbols(num_records: int) -> np.ndarray:
     """Return uint8 (N, 30000), made in parts so that the floats never stand in memory at once."""
     part = 500
-    quantiser = benchmark_quantiser(simulate_segments(50))
+    quantizer = benchmark_quantizer(simulate_segments(50))
     parts = [
-        quantiser.symbols(simulate_segments(min(part, num_records - start), seed=1 + start))
+        quantizer.symbols(simulate_segments(min(part, num_records - start), seed=1 + start))
         for start in range(0, num_records, part)
     ]
     return np.concatenate(parts)

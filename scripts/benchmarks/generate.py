@@ -64,12 +64,12 @@ def _make_candidates(model: Any, size: int, arguments: argparse.Namespace) -> tu
     """Return two calls that write the same answers as lists of rows."""
     import torch
 
-    from ecg_fairseq.networks.ecg_byte.answering import (
+    from ecg_fairseq.networks.language_model.answering import (
         DecodingOptions,
         answer_lengths,
         generate_answers,
     )
-    from ecg_fairseq.networks.ecg_byte.prompt import pad_left
+    from ecg_fairseq.networks.language_model.prompt import pad_left
 
     vocabulary, rng = model.vocabulary, np.random.default_rng(size)
     prompts = [

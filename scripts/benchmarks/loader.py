@@ -19,12 +19,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import interleave, versions
-from ecg_fairseq.data.ecg_dataset import SegmentDataset, SignalOptions
+from ecg_fairseq.data.signals.segment_dataset import SegmentDataset, SignalOptions
 from ecg_fairseq.files import sha256_of_json
-from ecg_fairseq.records.manifest import RecordRow
-from ecg_fairseq.records.manifest_writer import ManifestContent, write_manifest
-from ecg_fairseq.records.segment_list import SegmentList
-from ecg_fairseq.records.store import write_shard
+from ecg_fairseq.records.manifest.store import write_shard
+from ecg_fairseq.records.preparation.manifest_writer import ManifestContent, write_manifest
+from ecg_fairseq.records.record_row import RecordRow
+from ecg_fairseq.records.segments.segment_list import SegmentList
 from ecg_fairseq.signal.augmentations import RandomLeadMasking
 from ecg_fairseq.signal.recipes import get_recipe
 

@@ -20,7 +20,7 @@ from scipy.signal import butter, filtfilt, iirnotch
 from benchmarks.timing import interleave, versions
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
-from ecg_fairseq.tokenizer.quantiser import Quantiser
+from ecg_fairseq.tokenizer.quantizer import Quantizer
 
 FS_HZ = 500.0
 CODE_15_HZ = 400.0
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     if error > TOLERANCE_MV:
         raise ValueError(f"a recipe differs from its published form by {error:g} mV or sd")
-    letters = Quantiser(low=-1.05, high=1.55).symbols
+    letters = Quantizer(low=-1.05, high=1.55).symbols
     candidates: dict[str, Callable[[], Any]] = {
         "published": lambda: consume(published_form(one) for one in recordings),
         "published+letters": lambda: consume(

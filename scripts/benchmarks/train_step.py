@@ -112,9 +112,9 @@ def _update(loss: Any, optimizer: Any) -> float:
 
 def random_model(llm: str, num_merges: int, num_text_rows: int = 1024) -> Any:
     """Build a preset with random weights over text rows, letters and merges."""
-    from ecg_fairseq.networks.ecg_byte.config import LanguageModelConfig
-    from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
-    from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
+    from ecg_fairseq.networks.language_model.config import LanguageModelConfig
+    from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
+    from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
     ecg_ids = (*range(97, 123), *range(256, 256 + num_merges))
     vocabulary = EcgVocabulary(num_text_rows, ecg_ids, bos_id=1, eos_id=2)

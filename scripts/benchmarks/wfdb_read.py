@@ -13,7 +13,7 @@ import wfdb
 
 from benchmarks.recipe import consume
 from benchmarks.timing import interleave, versions
-from ecg_fairseq.records.wfdb_reader import read_wfdb
+from ecg_fairseq.records.readers.wfdb_record import read_wfdb
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 FORMATS = ("16", "212")

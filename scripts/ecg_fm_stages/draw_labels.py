@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_fairseq.evaluation.linear_probe import drawn_patients
+from ecg_fairseq.evaluation.labels.linear_probe import drawn_patients
 from ecg_fairseq.files import atomic_write
-from ecg_fairseq.records.label_files import (
+from ecg_fairseq.records.labels.label_files import (
     DEFINITION_FILE,
     LABEL_FOLDER,
     MATRIX_FILE,
     read_label_files,
 )
-from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.manifest.folder import Manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ecg_fairseq.data.segment_folder import SegmentFolder
+from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.evaluation.identification import unit_rows
 from ecg_fairseq.evaluation.intervals import bootstrap_interval
 from ecg_fairseq.files import write_json
-from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder, random_encoder
-from ecg_fairseq.records.segment_list import IdentificationList
+from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder, random_encoder
+from ecg_fairseq.records.segments.segment_list import IdentificationList
 from ecg_fairseq.signal.beats import QRS_BAND_HZ, BeatWindow, detect_beats, median_beat
 from ecg_fairseq.signal.filters import butterworth, zero_phase
 from ecg_fm_stages.stored_signals import stored_signals

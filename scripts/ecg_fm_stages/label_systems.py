@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import ScoreError
-from ecg_fairseq.evaluation.label_bootstrap import (
+from ecg_fairseq.evaluation.labels.auroc_bootstrap import (
     AUROC,
     LabelProblem,
     numbers_of,
     percentile_interval,
 )
-from ecg_fairseq.evaluation.label_predictions import LabelPredictions, read_label_predictions
-from ecg_fairseq.evaluation.label_table import (
+from ecg_fairseq.evaluation.labels.auroc_table import (
     DEFAULT_RESAMPLES,
     LEVEL,
     LabelRow,
@@ -22,6 +21,7 @@ from ecg_fairseq.evaluation.label_table import (
     difference_table,
     label_table,
 )
+from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, read_label_predictions
 from ecg_fm_stages.plan import FEW_PERCENT, PRETRAINED, RANDOM, SCRATCH, SystemFiles
 
 SEED = 1  # of the draws of test patients, the same for all systems

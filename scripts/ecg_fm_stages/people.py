@@ -14,7 +14,7 @@ import numpy as np
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import atomic_write
-from ecg_fairseq.records.manifest import SPLITS
+from ecg_fairseq.records.record_row import SPLITS
 from ecg_fairseq.signal.simulator import (
     derive_findings,
     draw_anatomy,

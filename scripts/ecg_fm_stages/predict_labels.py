@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_fairseq.data.embeddings import check_recipe
-from ecg_fairseq.data.segment_folder import SegmentFolder
-from ecg_fairseq.evaluation.label_predictions import LabelPredictions, write_label_predictions
-from ecg_fairseq.evaluation.recordings import Recordings
-from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
-from ecg_fairseq.records.label_files import LABEL_FOLDER, read_label_files
-from ecg_fairseq.records.manifest import Manifest
-from ecg_fairseq.records.segment_list import SegmentList
+from ecg_fairseq.data.signals.embeddings import check_recipe
+from ecg_fairseq.data.signals.segment_folder import SegmentFolder
+from ecg_fairseq.evaluation.labels.by_recording import Recordings
+from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_label_predictions
+from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, read_label_files
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.segments.segment_list import SegmentList
 from ecg_fm_stages.stored_signals import stored_signals
 
 

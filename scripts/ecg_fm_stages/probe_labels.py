@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_fairseq.data.embeddings import SIDES, EmbeddingOptions, embed_folder
-from ecg_fairseq.data.segment_folder import SegmentFolder
+from ecg_fairseq.data.signals.embeddings import SIDES, EmbeddingOptions, embed_folder
+from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.evaluation.label_predictions import LabelPredictions, write_label_predictions
-from ecg_fairseq.evaluation.linear_probe import ProbeData, ProbeResult, probe_fractions
-from ecg_fairseq.networks.ecg_fm.trained_encoder import (
+from ecg_fairseq.evaluation.labels.linear_probe import ProbeData, ProbeResult, probe_fractions
+from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_label_predictions
+from ecg_fairseq.networks.encoders.trained_encoder import (
     TrainedEncoder,
     load_trained_encoder,
     random_encoder,
 )
-from ecg_fairseq.records.label_files import LABEL_FOLDER, read_label_files
+from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, read_label_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ecg_fairseq.errors import EcgError, ScoreError
 from ecg_fairseq.evaluation.training_log import read_curves
 from ecg_fairseq.files import atomic_write, read_json, sha256_of_file, write_json
-from ecg_fairseq.records.manifest import read_meta
+from ecg_fairseq.records.manifest.folder import read_meta
 from ecg_fm_stages.curves import draw_curves
 from ecg_fm_stages.graph import StepGraph
 from ecg_fm_stages.label_systems import averages, differences, gap_closed, read_system

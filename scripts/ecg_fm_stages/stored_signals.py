@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ecg_fairseq.networks.ecg_fm.trained_encoder import TrainedEncoder
-from ecg_fairseq.records.segment_list import SegmentList
+from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
+from ecg_fairseq.records.segments.segment_list import SegmentList
 
 
 def stored_signals(system: TrainedEncoder, segments: SegmentList) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from ecg_fairseq.signal.leads import select_leads
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes import get_recipe
-from ecg_fairseq.tokenizer.quantiser import Quantiser
+from ecg_fairseq.tokenizer.quantizer import Quantizer
 from parity_systems.check import Check
 
 RECIPES = ("ecg_byte", "ecg_byte_10s", "ecg_byte_reference")
@@ -76,11 +76,11 @@ def _segment_checks(name: str, case: dict[str, Any], recipe: Recipe) -> Iterator
     segments = recipe.apply(_raw(case), leads, FS_HZ)
     shape = np.array(segments.shape)[[0, 2, 1]]
     yield Check(f"{name}/segments_shape", difference(shape, case["segments_shape"]), 0)
-    quantiser = _quantiser(case["percentile_1"], case["percentile_99"])
-    symbols = quantiser.symbols(segments[0])
+    quantizer = _quantizer(case["percentile_1"], case["percentile_99"])
+    symbols = quantizer.symbols(segments[0])
     is_equal = _is_equal(symbols.tobytes().decode("ascii"), str(case["seg0_symbols"]))
     yield Check(f"{name}/seg0_symbols", float(1 - is_equal.mean()), SHARE_OF_OTHER_SYMBOLS)
-    ours, theirs = quantiser.values(symbols), case["seg0_reconstructed"]
+    ours, theirs = quantizer.values(symbols), case["seg0_reconstructed"]
     # Another symbol is a whole step away; it is counted above.
     error = difference(ours, theirs)
     if ours.shape == theirs.shape and len(is_equal) == ours.size:
@@ -88,15 +88,15 @@ def _segment_checks(name: str, case: dict[str, Any], recipe: Recipe) -> Iterator
     yield Check(f"{name}/seg0_reconstructed", error, TOLERANCE_MV)
 
 
-def _quantiser(percentile_1: float, percentile_99: float) -> Quantiser:
+def _quantizer(percentile_1: float, percentile_99: float) -> Quantizer:
     low, high = float(percentile_1) - MARGIN_MV, float(percentile_99) + MARGIN_MV
-    return Quantiser(low=low, high=high, decode="reference")
+    return Quantizer(low=low, high=high, decode="reference")
 
 
 def _edge_checks(name: str, case: dict[str, Any]) -> Iterator[Check]:
-    quantiser = _quantiser(case["percentile_1"], case["percentile_99"])
-    symbols = quantiser.symbols(np.array(case["values"], dtype=np.float64))
+    quantizer = _quantizer(case["percentile_1"], case["percentile_99"])
+    symbols = quantizer.symbols(np.array(case["values"], dtype=np.float64))
     text = symbols.tobytes().decode("ascii")
     yield Check(f"{name}/symbols", float(1 - _is_equal(text, case["symbols"]).mean()), 0)
-    reverse = difference(quantiser.values(symbols), np.array(case["reverse"]))
+    reverse = difference(quantizer.values(symbols), np.array(case["reverse"]))
     yield Check(f"{name}/reverse", reverse, TOLERANCE_MV)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecg_fairseq.evaluation.label_scores import label_scores
+from ecg_fairseq.evaluation.labels.auroc import label_scores
 from ecg_fairseq.networks.ecg_fm import losses
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
 from ecg_fairseq.networks.ecg_fm.convert import MODEL_NAMES
@@ -122,13 +122,13 @@ def _contrastive_outputs(
         "w2v_logits_flat": output.flat_logits,
         "temp": output.temperature,
     }
-    if output.quantised is not None:
-        quantised = network.quantizer(network.encode(source).local_features)
+    if output.quantized is not None:
+        quantized = network.quantizer(network.encode(source).local_features)
         outputs |= {
-            "quantizer_targets": quantised.codes,
-            "quantized": quantised.frames,
-            "prob_perplexity": output.quantised.prob_perplexity,
-            "code_perplexity": output.quantised.code_perplexity,
+            "quantizer_targets": quantized.codes,
+            "quantized": quantized.frames,
+            "prob_perplexity": output.quantized.prob_perplexity,
+            "code_perplexity": output.quantized.code_perplexity,
             "num_vars": output.num_vars,
         }
     return outputs | _joint_loss(output, inputs, config["criterion"])

@@ -19,7 +19,7 @@ from ecg_fairseq.networks.ecg_fm.convert import (
     convert_checkpoint,
     export_checkpoint,
 )
-from ecg_fairseq.networks.ecg_fm.sizes import guess_model, sizes_of
+from ecg_fairseq.networks.ecg_fm.tensor_sizes import guess_model, sizes_of
 from parity_systems.check import Check
 from parity_systems.ecg_fm import LOGIT_TOLERANCE, TOLERANCE, difference
 

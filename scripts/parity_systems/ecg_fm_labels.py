@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_fairseq.records.label_files import (
+from ecg_fairseq.records.labels.label_files import (
     DEFINITION_FILE,
     MATRIX_FILE,
     WEIGHTS_FILE,
@@ -23,8 +23,8 @@ from ecg_fairseq.records.label_files import (
     definition_text,
     weights_text,
 )
-from ecg_fairseq.records.label_table import truth_of
-from ecg_fairseq.records.manifest import SPLITS
+from ecg_fairseq.records.labels.label_table import truth_of
+from ecg_fairseq.records.record_row import SPLITS
 from parity_systems.arrays import difference
 from parity_systems.check import Check
 

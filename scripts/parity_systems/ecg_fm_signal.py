@@ -12,7 +12,7 @@ from scipy.io import loadmat
 
 from ecg_fairseq.signal.augmentations import ThreeKg, augmentation_of, chain_of
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
-from ecg_fairseq.signal.normalising import standardise
+from ecg_fairseq.signal.normalizing import standardise
 from ecg_fairseq.signal.recipes import get_recipe
 from parity_systems.arrays import difference
 from parity_systems.check import Check

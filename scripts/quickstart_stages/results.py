@@ -4,12 +4,12 @@ import platform
 from importlib import metadata
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.evaluation.predictions import read_predictions
+from ecg_fairseq.evaluation.answers.predictions import read_predictions
 from ecg_fairseq.evaluation.training_log import read_curves
 from ecg_fairseq.files import read_json, write_json
 from ecg_fairseq.plot.report import choose_examples, write_report
-from ecg_fairseq.records.manifest import Manifest
-from ecg_fairseq.records.read import read_record
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.record import EcgRecord
 from quickstart_stages.plan import Plan
 from quickstart_stages.runner import StageRunner

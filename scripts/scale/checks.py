@@ -16,7 +16,7 @@ MOST_INDEX_SECONDS = 1.0
 FULL_SIZE = 800_000
 _OPEN = """
 import sys, time
-from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.manifest.folder import Manifest
 start = time.perf_counter()
 manifest = Manifest.load(sys.argv[1])
 name = next(name for name, row in manifest.records.items() if row.is_ok)
@@ -25,7 +25,7 @@ print(time.perf_counter() - start)
 """
 _IMPORT = """
 import psutil
-import ecg_fairseq.records.prepare_command
+import ecg_fairseq.records.preparation.command_line
 print(psutil.Process().memory_info().rss / 2**20)
 """
 

@@ -16,9 +16,9 @@ import numpy as np
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import write_json
 from ecg_fairseq.progress import track
-from ecg_fairseq.records.mimic_iv_ecg import MEASUREMENTS, RECORD_LIST
-from ecg_fairseq.records.raw_layouts.mimic_iv_ecg import FS_HZ, file_steps, header_text
-from ecg_fairseq.records.raw_layouts.mimic_iv_ecg_tables import (
+from ecg_fairseq.records.datasets.mimic_iv_ecg import MEASUREMENTS, RECORD_LIST
+from ecg_fairseq.records.simulated.layouts.mimic_iv_ecg import FS_HZ, file_steps, header_text
+from ecg_fairseq.records.simulated.layouts.mimic_iv_ecg_tables import (
     MEASUREMENT_COLUMNS,
     RECORD_COLUMNS,
     MimicRecord,
@@ -27,13 +27,13 @@ from ecg_fairseq.records.raw_layouts.mimic_iv_ecg_tables import (
     mimic_record,
     record_row,
 )
-from ecg_fairseq.records.raw_layouts.wfdb_files import interleaved, write_file
-from ecg_fairseq.records.simulated_cohort_plan import (
+from ecg_fairseq.records.simulated.plan import (
     PlannedRecord,
     SimulatedCase,
     draw_case,
     simulate_case,
 )
+from ecg_fairseq.records.simulated.wfdb_files import interleaved, write_file
 from ecg_fairseq.signal.simulator import Recording
 
 FAMILY_SIZE = 4

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.records.shard_jobs import WORK_FOLDER
+from ecg_fairseq.records.preparation.shard_jobs import WORK_FOLDER
 
 _SECONDS_BETWEEN_SAMPLES = 0.5
 _SECONDS_BETWEEN_LOOKS = 0.01

@@ -7,9 +7,9 @@ import pytest
 from toy_encoders import LABELS, save_encoder, save_record, state_of
 
 from ecg_fairseq.cli.main import main
-from ecg_fairseq.networks.ecg_fm.record_saliency import for_display, record_saliency
-from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder
-from ecg_fairseq.records.read import read_record
+from ecg_fairseq.networks.encoders.record_saliency import for_display, record_saliency
+from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.signal.recipes import get_recipe
 
 

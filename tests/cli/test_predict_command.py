@@ -10,10 +10,10 @@ from fairseq_in_process import SMALL, generate, lines_of, train
 from toy_manifest import make_tokenizer
 
 from ecg_fairseq.cli.main import main
-from ecg_fairseq.networks.ecg_byte.candidates import candidate_answers
-from ecg_fairseq.records.manifest import Manifest
-from ecg_fairseq.records.own_data import OwnData, own_cohort
-from ecg_fairseq.records.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.datasets.own_data import OwnData, own_dataset
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.questions.closed_set import candidate_answers
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes import get_recipe
 
@@ -57,7 +57,7 @@ def system(tmp_path_factory):
         questions=folder / "questions.csv",
         split="column",
     )
-    prepare(own_cohort(data), PrepareOptions(folder / "manifest", get_recipe("ecg_byte")))
+    prepare(own_dataset(data), PrepareOptions(folder / "manifest", get_recipe("ecg_byte")))
     make_tokenizer(folder / "manifest", folder / "tokenizer.json", num_merges=80)
     more = ("optimization.max_update=20", "optimization.lr=[0.01]")
     longer = ("task.max_sequence=6000", "model.max_positions=8000")

@@ -12,10 +12,10 @@ from fairseq_in_process import PACKAGE, SMALL, compose, train
 from toy_manifest import make_manifest
 
 from ecg_fairseq import compat
-from ecg_fairseq.networks.ecg_byte.config import LanguageModelConfig
-from ecg_fairseq.networks.ecg_byte.language_model import EcgLanguageModel
-from ecg_fairseq.networks.ecg_byte.vocabulary import EcgVocabulary
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
+from ecg_fairseq.networks.language_model.config import LanguageModelConfig
+from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
+from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
 YAMLS = sorted(path.stem for path in (PACKAGE / "config").glob("*.yaml"))
 LLAMA_ROWS = 128_256

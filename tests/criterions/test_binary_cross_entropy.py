@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ecg_fairseq.errors import EcgError, ScoreError
-from ecg_fairseq.evaluation.cinc_score import cinc_score, read_weights
-from ecg_fairseq.records.snomed_codes import SCORED_CLASSES, snomed_label_set
+from ecg_fairseq.evaluation.labels.cinc_score import cinc_score, read_weights
+from ecg_fairseq.records.labels.snomed_codes import SCORED_CLASSES, snomed_label_set
 
 pytest.importorskip("fairseq")
 

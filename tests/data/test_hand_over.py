@@ -12,8 +12,8 @@ import torch
 from torch.multiprocessing import get_sharing_strategy, set_sharing_strategy
 from torch.utils.data import DataLoader, Dataset
 
-from ecg_fairseq.data import hand_over
-from ecg_fairseq.data.hand_over import MOST_SLOTS, BatchMemory, WorkerBatch
+from ecg_fairseq.data import shared_memory_batches as hand_over
+from ecg_fairseq.data.shared_memory_batches import MOST_SLOTS, BatchMemory, WorkerBatch
 
 COUNT = 120
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ecg_fairseq.evaluation.predictions import Prediction
-from ecg_fairseq.records.question import Question
+from ecg_fairseq.evaluation.answers.predictions import Prediction
+from ecg_fairseq.records.questions.question import Question
 
 
 @pytest.fixture(scope="session")

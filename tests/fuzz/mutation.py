@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import RecordError
-from ecg_fairseq.records.read import read_record
+from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.record import EcgRecord
 
 NUM_FILES = 2000

@@ -17,11 +17,12 @@ from foreign_files import (
 from mutation import mutated
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.cohort import Cohort, SourceRecord
-from ecg_fairseq.records.label_files import LabelMatrix, read_label_files, write_label_files
-from ecg_fairseq.records.label_table import with_label_table
-from ecg_fairseq.records.record_search import find_records
-from ecg_fairseq.records.wfdb_writer import write_wfdb_record
+from ecg_fairseq.records.labels.label_files import LabelMatrix, read_label_files, write_label_files
+from ecg_fairseq.records.labels.label_table import with_label_table
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.readers.folder_search import find_records
+from ecg_fairseq.records.readers.wfdb_writer import write_wfdb_record
+from ecg_fairseq.records.source_record import SourceRecord
 
 NUM_FOLDERS = 250  # of 9 files each
 NUM_TABLES = 2000
@@ -62,7 +63,7 @@ def test_damaged_folders_are_searched(tmp_path):
 @pytest.mark.slow
 def test_damaged_label_tables(tmp_path):
     sources = [SourceRecord(str(number), "p", f"/d/{number}") for number in range(20)]
-    cohort = Cohort("toy", sources, "patient")
+    cohort = RawDataset("toy", sources, "patient")
     lines = ["record_id,AF,PVC", *(f"{n},{n % 2},{n % 3 == 0:d}" for n in range(20))]
     sound = "\n".join(lines).encode()
     generator = np.random.default_rng(1)

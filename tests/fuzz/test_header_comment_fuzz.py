@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from mutation import NUM_FILES, mutated
 
-from ecg_fairseq.records.cohort import Cohort
-from ecg_fairseq.records.incart import incart_cohort
-from ecg_fairseq.records.ludb import ludb_cohort
-from ecg_fairseq.records.physionet_2021 import ChallengeChoice, challenge_cohort
-from ecg_fairseq.records.ptb_diagnostic import ptb_diagnostic_cohort
+from ecg_fairseq.records.datasets.incart import incart_dataset
+from ecg_fairseq.records.datasets.ludb import ludb_dataset
+from ecg_fairseq.records.datasets.physionet_2021 import ChallengeChoice, challenge_dataset
+from ecg_fairseq.records.datasets.ptb import ptb_diagnostic_dataset
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 TOKENS = (
     b"#Dx: ",
@@ -32,8 +32,8 @@ INCART = b"I01 12 257 462600\n#<age>: 65 <sex>: F <diagnoses> A, B\n# patient 1\
 PTB = b"s1 15 1000 38400\n# age: 81\n# sex: female\n# Reason for admission: Myocarditis\n"
 
 
-def challenge(folder: Path) -> Cohort:
-    return challenge_cohort(folder, ChallengeChoice(sources=("georgia",), label_set="all"))
+def challenge(folder: Path) -> RawDataset:
+    return challenge_dataset(folder, ChallengeChoice(sources=("georgia",), label_set="all"))
 
 
 @pytest.mark.slow
@@ -41,15 +41,15 @@ def challenge(folder: Path) -> Cohort:
     ("sound", "pattern", "make"),
     [
         (CHALLENGE, "g1/E{:05d}.hea", challenge),
-        (LUDB, "data/{}.hea", ludb_cohort),
-        (INCART, "I{:02d}.hea", incart_cohort),
-        (PTB, "patient{0:04d}/s{0}.hea", ptb_diagnostic_cohort),
+        (LUDB, "data/{}.hea", ludb_dataset),
+        (INCART, "I{:02d}.hea", incart_dataset),
+        (PTB, "patient{0:04d}/s{0}.hea", ptb_diagnostic_dataset),
     ],
     ids=["challenge", "ludb", "incart", "ptb"],
 )
 def test_mutated_headers_never_end_a_scan(tmp_path, sound, pattern, make):
     generator = np.random.default_rng(11)
-    per_round = 100 if make is incart_cohort else NUM_FILES  # INCART's names have two digits
+    per_round = 100 if make is incart_dataset else NUM_FILES  # INCART's names have two digits
     for _ in range(NUM_FILES // per_round):
         for number in range(per_round):
             path = tmp_path / pattern.format(number)

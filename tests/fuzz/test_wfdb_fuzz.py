@@ -9,8 +9,8 @@ import pytest
 import wfdb
 
 from ecg_fairseq.errors import RecordError
+from ecg_fairseq.records.readers.wfdb_record import read_wfdb
 from ecg_fairseq.records.record import EcgRecord
-from ecg_fairseq.records.wfdb_reader import read_wfdb
 
 NUM_FILES = 2000
 TOKENS = [

@@ -8,7 +8,7 @@ import torch
 
 from ecg_fairseq.errors import CheckpointError
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
-from ecg_fairseq.networks.ecg_byte.trained_system import load_trained_system
+from ecg_fairseq.networks.language_model.trained_system import load_trained_system
 
 
 class Trap:

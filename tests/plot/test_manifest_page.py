@@ -9,9 +9,10 @@ import pytest
 
 from ecg_fairseq.cli.main import main
 from ecg_fairseq.plot.manifest_page import choose_rows
-from ecg_fairseq.records.cohort import Cohort, SourceRecord, labels_text
-from ecg_fairseq.records.manifest import Manifest
-from ecg_fairseq.records.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.source_record import SourceRecord, labels_text
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes import get_recipe
 
@@ -40,7 +41,7 @@ def folder(tmp_path_factory) -> Path:
         for number in range(20)
     ]
     recipe = get_recipe("ecg_byte")
-    prepare(Cohort("own", sources, "patient"), PrepareOptions(root / "m", recipe))
+    prepare(RawDataset("own", sources, "patient"), PrepareOptions(root / "m", recipe))
     return root / "m"
 
 

@@ -9,7 +9,7 @@ from ecg_fairseq.cli.main import main
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipe import Strip
 from ecg_fairseq.signal.recipes import get_recipe
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def tokenizer_file(folder, recipe):
     letters = [[97 + i, 97 + i] for i in range(26)]
     tokenizer = EcgTokenizer(
         merges=np.array(letters),
-        quantiser=Quantiser(-1.0, 1.0),
+        quantizer=Quantizer(-1.0, 1.0),
         recipe=recipe,
     )
     tokenizer.save(folder / "tok.json")

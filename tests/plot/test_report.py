@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ecg_fairseq.evaluation.predictions import Candidate, Prediction
-from ecg_fairseq.evaluation.scores import score_predictions
+from ecg_fairseq.evaluation.answers.predictions import Candidate, Prediction
+from ecg_fairseq.evaluation.answers.scores import score_predictions
 from ecg_fairseq.plot.charts import Bar, Series, bar_chart, line_chart, round_ticks
 from ecg_fairseq.plot.report import ReportExample, choose_examples, write_report
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecg_fairseq.records.wfdb_writer import write_wfdb_record
+from ecg_fairseq.records.readers.wfdb_writer import write_wfdb_record
 
 LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 FOLDS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 10, 10)

@@ -179,7 +179,7 @@ def test_mains_and_wander_are_removed_before_slowing_down():
 
 
 def test_real_recordings_have_plausible_beats(shared_dir):
-    from ecg_fairseq.records.read import read_record
+    from ecg_fairseq.records.readers.any_format import read_record
 
     paths = sorted((shared_dir / "data/ptb-xl/records500").glob("*/*.hea"))[::3]
     assert len(paths) > 90

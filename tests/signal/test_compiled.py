@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ecg_fairseq.signal import filters, normalising, rate_change
+from ecg_fairseq.signal import filters, rate_change
+from ecg_fairseq.signal import normalizing as normalizing
 from ecg_fairseq.signal.compiled import compiled_core
 from ecg_fairseq.signal.recipes import get_recipe
 
@@ -25,7 +26,7 @@ def recording(num_leads: int, dtype: type = np.float64) -> np.ndarray:
 
 @pytest.fixture
 def without_core(monkeypatch):
-    for module in (filters, normalising, rate_change):
+    for module in (filters, normalizing, rate_change):
         monkeypatch.setattr(module, "compiled_core", lambda: None)
 
 
@@ -52,11 +53,11 @@ def test_standardising_and_interpolating_equal_numpy(dtype, monkeypatch):
     signal[3] = 0.1  # its mean is rounded, so that the lead is not exactly level
     known_flat = np.zeros((14, 1), dtype=bool)
     known_flat[5] = True
-    scores = normalising.standardise(signal, known_flat)
+    scores = normalizing.standardise(signal, known_flat)
     longer = rate_change.resample_linear(signal, 2500)
-    for module in (normalising, rate_change):
+    for module in (normalizing, rate_change):
         monkeypatch.setattr(module, "compiled_core", lambda: None)
-    expected = normalising.standardise(signal, known_flat)
+    expected = normalizing.standardise(signal, known_flat)
     for name in ("values", "mean", "deviation"):
         np.testing.assert_array_equal(getattr(scores, name), getattr(expected, name))
     assert not scores.values[3].any()
@@ -72,7 +73,7 @@ def test_recipes_do_not_depend_on_the_core(name, fs_hz, monkeypatch):
     signal = np.random.default_rng(1).normal(0.0, 0.3, (12, 5200)).astype(np.float32)
     leads = get_recipe("ecg_fm").leads
     fast = recipe.apply(signal, leads, fs_hz)
-    for module in (filters, normalising, rate_change):
+    for module in (filters, normalizing, rate_change):
         monkeypatch.setattr(module, "compiled_core", lambda: None)
     np.testing.assert_array_equal(fast, recipe.apply(signal, leads, fs_hz))
 

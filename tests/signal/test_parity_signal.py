@@ -48,9 +48,9 @@ def test_a_changed_constant_fails(golden, monkeypatch, change):
 
 
 @pytest.mark.parametrize("change", [{"num_symbols": 25}, {"epsilon": 1e-3}, {"decode": "centre"}])
-def test_a_changed_quantiser_fails(golden, monkeypatch, change):
-    original = module._quantiser
-    monkeypatch.setattr(module, "_quantiser", lambda *ends: replace(original(*ends), **change))
+def test_a_changed_quantizer_fails(golden, monkeypatch, change):
+    original = module._quantizer
+    monkeypatch.setattr(module, "_quantizer", lambda *ends: replace(original(*ends), **change))
     assert not all(check.ok for check in module.checks(golden))
 
 

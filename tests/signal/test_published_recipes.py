@@ -10,7 +10,7 @@ from scipy.interpolate import interp1d
 
 from ecg_fairseq.errors import RecipeError, RecordError
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
-from ecg_fairseq.signal.normalising import NORMALISE_MODES, scaling_of, standardise
+from ecg_fairseq.signal.normalizing import NORMALISE_MODES, scaling_of, standardise
 from ecg_fairseq.signal.rate_change import change_rate, resample_linear
 from ecg_fairseq.signal.recipes import get_recipe
 from ecg_fairseq.signal.recipes.heartllm import MIMIC_ORDER

@@ -8,7 +8,7 @@ from ecg_fm_manifest import SMALL_ENCODER, SMALL_HEAD, make_ecg_fm_manifest
 from fairseq_in_process import SMALL, train
 from toy_manifest import make_manifest
 
-from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.manifest.folder import Manifest
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,7 @@ def test_encoder_of_another_split_leaks_unless_the_dataset_is_another(pretrained
     train(foreign, tmp_path / "foreign" / "run", start, name=NAME)
 
 
-def test_signals_must_be_normalised_alike(pretrained, segments, tmp_path):
+def test_signals_must_be_normalized_alike(pretrained, segments, tmp_path):
     state = torch.load(pretrained, weights_only=True)
     state["cfg"]["task"]["normalize"] = True
     torch.save(state, tmp_path / "other.pt")

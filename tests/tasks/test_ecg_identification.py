@@ -9,7 +9,7 @@ import pytest
 import torch
 from fairseq_in_process import setup_task, train, validate
 
-from ecg_fairseq.data.identification_scores import IdentificationScores
+from ecg_fairseq.data.signals.identification_scores import IdentificationScores
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.evaluation.identification import matched_share
 from ecg_fairseq.networks.ecg_fm.checkpoint import load_network

@@ -12,10 +12,10 @@ import torch
 from ecg_fm_manifest import SMALL_ENCODER, SMALL_HEAD, make_ecg_fm_manifest
 from fairseq_in_process import compose, setup_task, train, validate
 
-from ecg_fairseq.data.cmsc_dataset import CmscDataset
-from ecg_fairseq.data.ecg_dataset import SegmentDataset
-from ecg_fairseq.data.segment_folder import SegmentFolder, check_same_source
-from ecg_fairseq.data.two_view_dataset import TwoViewDataset
+from ecg_fairseq.data.signals.cmsc_dataset import CmscDataset
+from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
+from ecg_fairseq.data.signals.segment_folder import SegmentFolder, check_same_source
+from ecg_fairseq.data.signals.two_view_dataset import TwoViewDataset
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.signal.augmentations import (
     BaselineWander,

@@ -11,7 +11,7 @@ from toy_manifest import make_manifest, make_tokenizer
 
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError, RecordError
 from ecg_fairseq.files import write_json
-from ecg_fairseq.records.manifest import Manifest
+from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.tokenizer import EcgTokenizer
 
 

@@ -8,7 +8,7 @@ from fairseq_runs.commands import BIN, run
 from toy_manifest import make_manifest
 
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
-from ecg_fairseq.networks.ecg_byte.trained_system import load_trained_system
+from ecg_fairseq.networks.language_model.trained_system import load_trained_system
 
 TRAIN = (
     *("--task", "ecg_qa", "--arch", "ecg_llm", "--criterion", "ecg_answer_cross_entropy"),

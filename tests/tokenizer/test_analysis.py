@@ -11,7 +11,7 @@ import pytest
 from ecg_fairseq.cli.main import main
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.signal.recipe import Strip
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser, analysis, sampling, tracking
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer, analysis, sampling, tracking
 from ecg_fairseq.tokenizer.training_text import sample_by_patient
 
 STRIPS = (Strip("I", "lead", 100.0, 60), Strip("V1", "lead", 100.0, 60))
@@ -37,7 +37,7 @@ class FakeManifest:
         return cls(folder)
 
     def split_records(self, split):
-        from ecg_fairseq.records.manifest import RecordRow
+        from ecg_fairseq.records.record_row import RecordRow
 
         # patient 0 has many records, so that sampling by patient can be told from sampling records
         return (
@@ -57,8 +57,10 @@ class FakeManifest:
 
 @pytest.fixture
 def manifest(tmp_path, monkeypatch):
-    monkeypatch.setattr("ecg_fairseq.records.manifest.Manifest", FakeManifest)
-    monkeypatch.setattr("ecg_fairseq.records.manifest_writer.set_tokenizer", lambda *_: None)
+    monkeypatch.setattr("ecg_fairseq.records.manifest.folder.Manifest", FakeManifest)
+    monkeypatch.setattr(
+        "ecg_fairseq.records.preparation.manifest_writer.set_tokenizer", lambda *_: None
+    )
     folder = tmp_path / "manifest"
     folder.mkdir()
     return folder
@@ -78,7 +80,7 @@ def trained(manifest, tmp_path):
 
 def test_manifest_origin_is_in_the_tokenizer(trained):
     tokenizer = EcgTokenizer.load(trained)
-    assert tokenizer.quantiser == Quantiser(-1.0, 1.5)
+    assert tokenizer.quantizer == Quantizer(-1.0, 1.5)
     assert tokenizer.recipe == {"name": "small", "hash": "recipe-hash"}
     assert tokenizer.split_hash == "split"
     assert tokenizer.training["num_symbols"] == 30 * 2 * 120
@@ -149,7 +151,7 @@ def test_stats(trained, manifest, tmp_path, capsys):
 
 
 def test_usage_counts_by_hand():
-    tokenizer = EcgTokenizer([[109, 109], [110, 110]], quantiser=Quantiser(-1.0, 1.0))
+    tokenizer = EcgTokenizer([[109, 109], [110, 110]], quantizer=Quantizer(-1.0, 1.0))
     one = analysis.Usage("one", np.bincount([109, 256], minlength=258), np.array([2]), 3, None)
     two = analysis.Usage("two", np.bincount([256, 257], minlength=258), np.array([1, 1]), 4, None)
     figures = one.to_dict(tokenizer)
@@ -178,7 +180,7 @@ def test_track(trained, manifest, tmp_path, capsys):
 
 
 def test_tokens_across_strips_are_cut():
-    tokenizer = EcgTokenizer([[97, 97]], quantiser=Quantiser(0.0, 1.0))
+    tokenizer = EcgTokenizer([[97, 97]], quantizer=Quantizer(0.0, 1.0))
     strips = (Strip("I", "lead", 100.0, 3), Strip("II", "lead", 100.0, 1))
     tracked = tracking.track_tokens(tokenizer, np.zeros(4), strips)
     assert tracked["tokens_crossing_strips"] == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecg_fairseq.errors import TokenizerError
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser, core, twin
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer, core, twin
 from ecg_fairseq.tokenizer.merges import checked_merges
 
 ecg_bpe = pytest.importorskip("ecg_bpe", reason="the compiled core is not built")
@@ -101,7 +101,7 @@ def test_without_the_core_the_twin_works_and_warns_once(monkeypatch, caplog):
     try:
         values = np.random.default_rng(0).normal(0, 0.4, (3, 100))
         for mode in core.MODES:
-            tokenizer = EcgTokenizer([[109, 109], [256, 110]], mode, Quantiser(-1.0, 1.0))
+            tokenizer = EcgTokenizer([[109, 109], [256, 110]], mode, Quantizer(-1.0, 1.0))
             ids = tokenizer.encode_signals(values)
             assert isinstance(tokenizer._encoder, twin.Encoder)
             assert [len(tokenizer.decode_bytes(one)) for one in ids] == [100] * 3

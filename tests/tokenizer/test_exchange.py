@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ecg_fairseq.errors import TokenizerError
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser, twin
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer, twin
 from ecg_fairseq.tokenizer.huggingface import export_huggingface, huggingface_form
 from ecg_fairseq.tokenizer.merges import checked_merges
 from ecg_fairseq.tokenizer.pickles import import_pickle, read_plain_pickle
@@ -33,10 +33,10 @@ def pairs() -> list[tuple[int, int]]:
 def test_import_recovers_the_pairs(tmp_path, pairs, protocol):
     path = tmp_path / "tokenizer.pkl"
     path.write_bytes(pickle.dumps(reference_form(pairs), protocol=protocol))
-    tokenizer = import_pickle(path, Quantiser(-1.0, 1.0))
+    tokenizer = import_pickle(path, Quantizer(-1.0, 1.0))
     assert [tuple(pair) for pair in tokenizer.merges.tolist()] == pairs
     assert tokenizer.mode == "greedy"
-    assert tokenizer.quantiser == Quantiser(-1.0, 1.0)
+    assert tokenizer.quantizer == Quantizer(-1.0, 1.0)
 
 
 def test_golden_pickle(shared_dir):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser, twin
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer, twin
 
 TRAINING_CASES = [
     "all_pairs_once",
@@ -65,25 +65,25 @@ def test_published_tokenizer_and_its_prefixes(golden):
             assert ids.tolist() == case["ids_with_first_n_merges"][str(num_merges)]
 
 
-def test_quantiser_edges(golden):
+def test_quantizer_edges(golden):
     case = json.loads((golden / "quantiser_edges.json").read_text())
-    quantiser = Quantiser(
+    quantizer = Quantizer(
         case["percentile_1"] - 0.5, case["percentile_99"] + 0.5, decode="reference"
     )
-    assert quantiser.symbols(case["values"]).tobytes().decode() == case["symbols"]
+    assert quantizer.symbols(case["values"]).tobytes().decode() == case["symbols"]
     np.testing.assert_allclose(
-        quantiser.values(case["symbols"].encode()), case["reverse"], atol=1e-6
+        quantizer.values(case["symbols"].encode()), case["reverse"], atol=1e-6
     )
 
 
-def test_quantised_window_of_the_reference_pipeline(golden):
+def test_quantized_window_of_the_reference_pipeline(golden):
     case = np.load(golden / "preprocess_case_1.npz")
-    quantiser = Quantiser(
+    quantizer = Quantizer(
         float(case["percentile_1"]) - 0.5, float(case["percentile_99"]) + 0.5, decode="reference"
     )
     window = case["resampled"][:500].T
     symbols = str(case["seg0_symbols"]).encode()
-    assert quantiser.symbols(window).tobytes() == symbols
+    assert quantizer.symbols(window).tobytes() == symbols
     np.testing.assert_allclose(
-        quantiser.values(symbols).reshape(12, 500), case["seg0_reconstructed"], atol=1e-6
+        quantizer.values(symbols).reshape(12, 500), case["seg0_reconstructed"], atol=1e-6
     )

@@ -8,9 +8,9 @@ import pytest
 
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.files import sha256_of_file
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer
 
-QUANTISER = Quantiser(-1.0, 1.0)
+QUANTISER = Quantizer(-1.0, 1.0)
 MERGES = [[109, 109], [256, 109], [110, 256]]
 
 
@@ -33,7 +33,7 @@ def test_round_trips(tokenizer):
         assert tokenizer.expansion_lengths(ids).sum() == len(data)
 
 
-def test_signals_equal_quantise_then_encode(tokenizer):
+def test_signals_equal_quantize_then_encode(tokenizer):
     values = np.random.default_rng(0).normal(0, 0.5, (3, 240))
     values[1, ::7] = np.nan
     values[2, :4] = [np.inf, -np.inf, 1e300, -1e300]
@@ -58,7 +58,7 @@ def test_file_is_stable_and_complete(tokenizer, tmp_path):
 
 
 def test_prefix_and_emitted_ids():
-    tokenizer = EcgTokenizer([[109, 109], [10, 109]], quantiser=QUANTISER)
+    tokenizer = EcgTokenizer([[109, 109], [10, 109]], quantizer=QUANTISER)
     assert tokenizer.first(1).num_ids == 257
     assert tokenizer.emitted_ids().tolist() == [*range(97, 123), 256]
     with pytest.raises(TokenizerError, match="there are 2"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecg_fairseq.errors import TokenizerError
-from ecg_fairseq.tokenizer import EcgTokenizer, Quantiser, core, training, twin
+from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer, core, training, twin
 from ecg_fairseq.tokenizer.reporting import Reporter
 from ecg_fairseq.tokenizer.training import TrainingOptions, train_tokenizer
 from ecg_fairseq.tokenizer.training_text import TrainingText, file_text, open_text, text_of
@@ -201,7 +201,7 @@ def test_origin_travels(tmp_path):
         80,
         1,
         {"data_sha256": "x"},
-        Quantiser(-1.0, 1.0),
+        Quantizer(-1.0, 1.0),
         {"name": "ecg_byte", "hash": "h"},
         "s",
     )
@@ -213,6 +213,6 @@ def test_origin_travels(tmp_path):
         {"name": "ecg_byte", "hash": "h"},
         "s",
     )
-    assert again.quantiser == Quantiser(-1.0, 1.0)
+    assert again.quantizer == Quantizer(-1.0, 1.0)
     assert again.training["num_symbols"] == 80
     assert core.MODES == ("greedy", "bpe")

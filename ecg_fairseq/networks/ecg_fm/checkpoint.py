@@ -19,12 +19,12 @@ from ecg_fairseq.networks.ecg_fm.config import (
     Wav2Vec2Config,
 )
 from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
-from ecg_fairseq.networks.ecg_fm.heads import (
+from ecg_fairseq.networks.ecg_fm.wav2vec2 import EcgWav2Vec2
+from ecg_fairseq.networks.encoders.heads import (
     EcgArcFace,
     EcgTransformerClassifier,
     FinetunedEcgTransformer,
 )
-from ecg_fairseq.networks.ecg_fm.wav2vec2 import EcgWav2Vec2
 
 # registered model name -> (network, settings)
 NETWORKS: dict[str, tuple[type[nn.Module], type[EcgTransformerConfig]]] = {

@@ -170,7 +170,7 @@ class Wav2Vec2Config(EcgTransformerConfig):
         return self.final_dim if self.final_dim > 0 else self.encoder_embed_dim
 
     @property
-    def quantised_dim(self) -> int:
+    def quantized_dim(self) -> int:
         """Width of a quantised frame."""
         return self.latent_dim if self.latent_dim > 0 else self.prediction_dim
 
@@ -179,9 +179,9 @@ class Wav2Vec2Config(EcgTransformerConfig):
         super().check()
         if len(self.latent_temp) != 3:
             raise EcgError(f"model.latent_temp={list(self.latent_temp)} must hold three numbers")
-        if self.quantize_targets and self.quantised_dim % self.latent_groups:
+        if self.quantize_targets and self.quantized_dim % self.latent_groups:
             raise EcgError(
-                f"the quantised width {self.quantised_dim} (model.latent_dim or model.final_dim) "
+                f"the quantised width {self.quantized_dim} (model.latent_dim or model.final_dim) "
                 f"is not a multiple of model.latent_groups={self.latent_groups}"
             )
         if self.codebook_negatives and not self.quantize_targets:

@@ -16,8 +16,8 @@ from ecg_fairseq.errors import CheckpointError
 from ecg_fairseq.files import atomic_write, sha256_of_file
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of, stored_config
-from ecg_fairseq.networks.ecg_fm.foreign_checkpoint import plain, read_foreign_checkpoint
-from ecg_fairseq.networks.ecg_fm.sizes import guess_model, reconcile, sizes_of
+from ecg_fairseq.networks.ecg_fm.fairseq_signals_file import plain, read_foreign_checkpoint
+from ecg_fairseq.networks.ecg_fm.tensor_sizes import guess_model, reconcile, sizes_of
 
 # fairseq-signals' model name -> ours; fairseq itself owns the name wav2vec2.
 MODEL_NAMES = {

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.config import EcgTransformerConfig
-from ecg_fairseq.networks.ecg_fm.conv_features import ConvFeatureExtractor, parse_conv_layers
-from ecg_fairseq.networks.ecg_fm.masking import SpanRule, draw_spans, masked_positions
-from ecg_fairseq.networks.ecg_fm.transformer import PositionConvolution, TransformerEncoder
+from ecg_fairseq.networks.ecg_fm.convolutions import ConvFeatureExtractor, parse_conv_layers
+from ecg_fairseq.networks.layers.masking import SpanRule, draw_spans, masked_positions
+from ecg_fairseq.networks.layers.transformer import PositionConvolution, TransformerEncoder
 
 POOLINGS = ("mean", "max", "first", "last")
 

@@ -59,8 +59,8 @@ def wav2vec2_loss(
             logits.nan_to_num(neginf=0.0), truth, reduction="none"
         )
         parts = {"contrastive": each.masked_fill(logits.isneginf(), 0.0).sum()}
-    if diversity_weight and output.quantised is not None:
-        unused = (output.num_vars - output.quantised.prob_perplexity) / output.num_vars
+    if diversity_weight and output.quantized is not None:
+        unused = (output.num_vars - output.quantized.prob_perplexity) / output.num_vars
         parts["diversity"] = diversity_weight * unused * num_terms
     if penalty_weight:
         parts["penalty"] = penalty_weight * output.encoded.features_penalty * num_terms
@@ -112,7 +112,7 @@ def cmsc_loss(
     Raises:
         EcgError: the batch holds no positive pair.
     """
-    embeddings = _normalised(embeddings, detach_norm)
+    embeddings = _normalized(embeddings, detach_norm)
     first, second = segments == 0, segments == 1
     with torch.autocast(embeddings.device.type, enabled=False):
         similarity = embeddings[first] @ embeddings[second].t() / temperature
@@ -255,14 +255,14 @@ def positive_weights(values: Sequence[float], num_labels: int) -> Tensor:
     return weights
 
 
-def _normalised(embeddings: Tensor, detach_norm: bool) -> Tensor:
+def _normalized(embeddings: Tensor, detach_norm: bool) -> Tensor:
     embeddings = embeddings.float()
     norm = embeddings.norm(dim=1, keepdim=True).clamp_min(_NORM_FLOOR)
     return embeddings / (norm.detach() if detach_norm else norm)
 
 
 def _similarity(embeddings: Tensor, temperature: float, detach_norm: bool) -> Tensor:
-    embeddings = _normalised(embeddings, detach_norm)
+    embeddings = _normalized(embeddings, detach_norm)
     with torch.autocast(embeddings.device.type, enabled=False):
         return embeddings @ embeddings.t() / temperature
 

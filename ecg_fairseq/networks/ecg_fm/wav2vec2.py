@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.config import Wav2Vec2Config
 from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer, EncodedEcg, gather_frames
-from ecg_fairseq.networks.ecg_fm.masking import draw_negatives
-from ecg_fairseq.networks.ecg_fm.quantiser import GumbelQuantiser, Quantised
+from ecg_fairseq.networks.layers.gumbel_quantizer import GumbelQuantizer, Quantized
+from ecg_fairseq.networks.layers.masking import draw_negatives
 
 _NORM_FLOOR = 1e-8
 
@@ -36,7 +36,7 @@ class ContrastiveOutput:
 
     logits: Tensor
     encoded: EncodedEcg
-    quantised: Quantised | None
+    quantized: Quantized | None
     num_vars: int
     temperature: float
 
@@ -68,15 +68,15 @@ class EcgWav2Vec2(EcgTransformer):
         channels, final = self.num_channels, config.prediction_dim
         self.quantizer = self.input_quantizer = self.project_inp = self.target_glu = None
         if config.quantize_targets:
-            self.quantizer = _quantiser(config, channels, config.quantised_dim)
-        self.project_q = _linear(config.quantised_dim if self.quantizer else channels, final)
+            self.quantizer = _quantizer(config, channels, config.quantized_dim)
+        self.project_q = _linear(config.quantized_dim if self.quantizer else channels, final)
         if config.quantize_input:
-            self._add_input_quantiser(config)
+            self._add_input_quantizer(config)
         if config.target_glu:
             self.target_glu = nn.Sequential(_linear(final, final * 2), nn.GLU())
         self.final_proj = _linear(config.encoder_embed_dim, final)
 
-    def _add_input_quantiser(self, config: Wav2Vec2Config) -> None:
+    def _add_input_quantizer(self, config: Wav2Vec2Config) -> None:
         width = config.encoder_embed_dim
         if config.same_quantizer:
             if self.quantizer is None or self.num_channels != width:
@@ -84,10 +84,10 @@ class EcgWav2Vec2(EcgTransformer):
                     "model.same_quantizer=true needs quantize_targets=true, and as many channels "
                     "in conv_feature_layers as encoder_embed_dim"
                 )
-            self.input_quantizer, inner = self.quantizer, config.quantised_dim
+            self.input_quantizer, inner = self.quantizer, config.quantized_dim
         else:
             inner = config.latent_dim if config.latent_dim > 0 else width
-            self.input_quantizer = _quantiser(config, width, inner)
+            self.input_quantizer = _quantizer(config, width, inner)
         self.project_inp = _linear(inner, width)
 
     def forward(
@@ -111,7 +111,7 @@ class EcgWav2Vec2(EcgTransformer):
         # Half precision would cost the similarities two digits.
         with torch.autocast(source.device.type, enabled=False):
             predictions = self.final_proj(_hidden(encoded.context, encoded).float())
-            targets, quantised = self._candidates(_hidden(encoded.local_features, encoded))
+            targets, quantized = self._candidates(_hidden(encoded.local_features, encoded))
             pool = targets
             if self.config.negatives_from_everywhere and encoded.positions is not None:
                 pool, _ = self._candidates(encoded.local_features)
@@ -121,7 +121,7 @@ class EcgWav2Vec2(EcgTransformer):
             logits = self._logits(_unit(predictions), targets, pool, negatives)
         num_vars = 0 if self.quantizer is None else self.quantizer.num_vars
         temperature = 0.0 if self.quantizer is None else self.quantizer.temperature
-        return ContrastiveOutput(logits, encoded, quantised, num_vars, temperature)
+        return ContrastiveOutput(logits, encoded, quantized, num_vars, temperature)
 
     def _before_masking(self, frames: Tensor) -> Tensor:
         """Quantise the frames that the Transformer reads, if wanted."""
@@ -129,15 +129,15 @@ class EcgWav2Vec2(EcgTransformer):
             return frames
         return self.project_inp(self.input_quantizer(frames).frames)
 
-    def _candidates(self, local: Tensor) -> tuple[_Candidates, Quantised | None]:
+    def _candidates(self, local: Tensor) -> tuple[_Candidates, Quantized | None]:
         """Quantise and project local features (B, P, C)."""
         local = local.float()
         if self.quantizer is None:
             _, identity = torch.unique(local.flatten(0, 1), dim=0, return_inverse=True)
             return _Candidates(self._project(local), identity.view(local.shape[:2])), None
-        quantised = self.quantizer(local)
-        identity = self._identity(quantised.codes)
-        return _Candidates(self._project(quantised.frames), identity), quantised
+        quantized = self.quantizer(local)
+        identity = self._identity(quantized.codes)
+        return _Candidates(self._project(quantized.frames), identity), quantized
 
     def _identity(self, codes: Tensor) -> Tensor:
         """Return one number for the codes (..., groups) of all groups."""
@@ -199,9 +199,9 @@ class EcgWav2Vec2(EcgTransformer):
 
     def set_num_updates(self, num_updates: int) -> None:
         """Cool the quantisers down."""
-        for quantiser in (self.quantizer, self.input_quantizer):
-            if quantiser is not None:
-                quantiser.set_num_updates(num_updates)
+        for quantizer in (self.quantizer, self.input_quantizer):
+            if quantizer is not None:
+                quantizer.set_num_updates(num_updates)
 
 
 def _hidden(frames: Tensor, encoded: EncodedEcg) -> Tensor:
@@ -224,8 +224,8 @@ def _linear(num_in: int, num_out: int) -> nn.Linear:
     return linear
 
 
-def _quantiser(config: Wav2Vec2Config, num_in: int, width: int) -> GumbelQuantiser:
+def _quantizer(config: Wav2Vec2Config, num_in: int, width: int) -> GumbelQuantizer:
     first, last, factor = config.latent_temp
-    return GumbelQuantiser(
+    return GumbelQuantizer(
         num_in, config.latent_vars, config.latent_groups, width, (first, last, factor)
     )

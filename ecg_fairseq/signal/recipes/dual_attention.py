@@ -20,7 +20,7 @@ from scipy import signal as scipy_signal
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.signal.beats import QRS_BAND_HZ, BeatWindow, detect_beats, median_beat
 from ecg_fairseq.signal.filters import Filter, zero_phase
-from ecg_fairseq.signal.normalising import flat_leads, standardise
+from ecg_fairseq.signal.normalizing import flat_leads, standardise
 from ecg_fairseq.signal.recipe import Step, Strip
 from ecg_fairseq.signal.recipes.windows import WindowRecipe
 from ecg_fairseq.signal.spectral import Spectrum

@@ -1,7 +1,7 @@
 """ecg_encoder's recordings, as ecg_preprocess makes them (fact sheet ecg-encoder 2): 250 Hz, 10 s.
 
 No filter of any kind and values in mV. The scaling to 0..1 that ecg_encoder applies on loading is
-``ecg_fairseq.signal.normalising.scaling_of``: it is left to the loader because what a model
+``ecg_fairseq.signal.normalizing.scaling_of``: it is left to the loader because what a model
 generates must be brought back to mV.
 
 ``ecg_encoder_reference`` keeps the published lead order (aVL before aVR, for MIMIC-IV-ECG and

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_fairseq.signal.normalising import standardise
+from ecg_fairseq.signal.normalizing import standardise
 from ecg_fairseq.signal.recipe import Step
 from ecg_fairseq.signal.recipes.windows import WindowRecipe
 

@@ -23,8 +23,8 @@ from ecg_fairseq.networks.ecg_fm.convert import (
     convert_checkpoint,
     export_checkpoint,
 )
-from ecg_fairseq.networks.ecg_fm.foreign_checkpoint import plain, read_foreign_checkpoint
-from ecg_fairseq.networks.ecg_fm.heads import EcgTransformerClassifier
+from ecg_fairseq.networks.ecg_fm.fairseq_signals_file import plain, read_foreign_checkpoint
+from ecg_fairseq.networks.encoders.heads import EcgTransformerClassifier
 
 Write = Callable[..., Path]
 Build = Callable[..., torch.nn.Module]

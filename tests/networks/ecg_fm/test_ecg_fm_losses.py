@@ -150,7 +150,7 @@ def test_contrastive_loss_equals_its_definition(infonce: bool, build: Any, signa
     num_terms = output.logits.shape[0] * output.logits.shape[1]
     assert terms.num_terms == num_terms
     assert float(terms.parts["contrastive"]) == pytest.approx(wanted, rel=1e-4)
-    diversity = (12 - float(output.quantised.prob_perplexity)) / 12
+    diversity = (12 - float(output.quantized.prob_perplexity)) / 12
     assert float(terms.parts["diversity"]) == pytest.approx(0.1 * diversity * num_terms, rel=1e-5)
     penalty = float(output.encoded.features_penalty)
     assert float(terms.parts["penalty"]) == pytest.approx(10 * penalty * num_terms, rel=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.ecg_fm.masking import (
+from ecg_fairseq.networks.layers.masking import (
     SpanRule,
     draw_negatives,
     draw_spans,

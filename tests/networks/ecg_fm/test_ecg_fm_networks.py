@@ -11,11 +11,11 @@ from torch import Tensor
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS
 from ecg_fairseq.networks.ecg_fm.config import EcgTransformerConfig
-from ecg_fairseq.networks.ecg_fm.conv_features import parse_conv_layers
+from ecg_fairseq.networks.ecg_fm.convolutions import parse_conv_layers
 from ecg_fairseq.networks.ecg_fm.encoder import EncodedEcg, pool
 from ecg_fairseq.networks.ecg_fm.losses import wav2vec2_loss
-from ecg_fairseq.networks.ecg_fm.quantiser import GumbelQuantiser
-from ecg_fairseq.networks.ecg_fm.transformer import EncoderLayer
+from ecg_fairseq.networks.layers.gumbel_quantizer import GumbelQuantizer
+from ecg_fairseq.networks.layers.transformer import EncoderLayer
 
 Build = Callable[..., torch.nn.Module]
 PRETRAINED = {"apply_mask": True, "quantize_targets": True, "final_dim": 256}
@@ -131,11 +131,11 @@ def test_layer_equals_fairseqs(is_norm_first: bool, need_weights: bool) -> None:
         assert float(weights[1, :, 5:].abs().max()) == 0.0
 
 
-def test_quantiser_equals_fairseqs() -> None:
+def test_quantizer_equals_fairseqs() -> None:
     from fairseq.modules import GumbelVectorQuantizer
 
     torch.manual_seed(0)
-    ours = GumbelQuantiser(16, 5, 2, 8, (2.0, 0.5, 0.999))
+    ours = GumbelQuantizer(16, 5, 2, 8, (2.0, 0.5, 0.999))
     theirs = GumbelVectorQuantizer(16, 5, (2.0, 0.5, 0.999), 2, False, 8, True)
     theirs.load_state_dict(ours.state_dict())
     frames = torch.randn(3, 11, 16)
@@ -158,7 +158,7 @@ def test_logits_equal_negatives_laid_out_one_by_one(build: Build, signals: Tenso
     with torch.no_grad():
         output = network(signals, mask=mask, negatives=negatives)
         predictions = network.final_proj(output.encoded.context[:, 5:20])
-        targets = network.project_q(output.quantised.frames)
+        targets = network.project_q(output.quantized.frames)
     others = targets.flatten(0, 1)[negatives]
     everything = torch.cat([targets.unsqueeze(2), others], 2)
     logits = torch.cosine_similarity(predictions.unsqueeze(2), everything, dim=-1) / 0.1
@@ -365,12 +365,12 @@ def test_gradient_of_the_convolutions_is_scaled(build: Build, signals: Tensor) -
 
 def test_training_samples_codes_and_evaluation_takes_the_likeliest() -> None:
     torch.manual_seed(0)
-    quantiser = GumbelQuantiser(16, 5, 2, 8, (2.0, 0.5, 0.999))
+    quantizer = GumbelQuantizer(16, 5, 2, 8, (2.0, 0.5, 0.999))
     frames = torch.randn(4, 50, 16)
-    sampled, likeliest = quantiser.train()(frames), quantiser.eval()(frames)
+    sampled, likeliest = quantizer.train()(frames), quantizer.eval()(frames)
     assert 0.2 < float((sampled.codes == likeliest.codes).float().mean()) < 0.99
-    book = quantiser.vars.view(2, 5, 4)
+    book = quantizer.vars.view(2, 5, 4)
     wanted = torch.cat([book[group][sampled.codes[..., group]] for group in (0, 1)], -1)
     torch.testing.assert_close(sampled.frames, wanted)
     sampled.frames.sum().backward()
-    assert float(quantiser.weight_proj.weight.grad.abs().sum()) > 0
+    assert float(quantizer.weight_proj.weight.grad.abs().sum()) > 0

@@ -86,6 +86,6 @@ def test_equals_fairseq(
     torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(ours.logits.permute(2, 0, 1), theirs["x"], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(ours.encoded.features_penalty, theirs["features_pen"])
-    if ours.quantised is not None and not changes.get("negatives_from_everywhere"):
+    if ours.quantized is not None and not changes.get("negatives_from_everywhere"):
         for name in ("prob_perplexity", "code_perplexity"):
-            torch.testing.assert_close(getattr(ours.quantised, name), theirs[name])
+            torch.testing.assert_close(getattr(ours.quantized, name), theirs[name])

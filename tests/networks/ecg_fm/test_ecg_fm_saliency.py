@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.ecg_fm.conv_features import ConvFeatureExtractor
-from ecg_fairseq.networks.ecg_fm.saliency import (
+from ecg_fairseq.networks.ecg_fm.convolutions import ConvFeatureExtractor
+from ecg_fairseq.networks.encoders.saliency import (
     attention_rollout,
     frames_to_samples,
     gradient_times_input,

@@ -10,10 +10,10 @@ from toy_encoders import LABELS, save_encoder, save_record, state_of
 
 from ecg_fairseq.errors import CheckpointError, EcgError, RecipeError, RecordError
 from ecg_fairseq.networks.checkpoint_file import model_name_of
-from ecg_fairseq.networks.ecg_fm.aggregation import MIMIC_IV_ECG_LABELS, aggregate
 from ecg_fairseq.networks.ecg_fm.encoder import POOLINGS, pool
-from ecg_fairseq.networks.ecg_fm.trained_encoder import load_trained_encoder, random_encoder
-from ecg_fairseq.records.read import read_record
+from ecg_fairseq.networks.encoders.by_recording import MIMIC_IV_ECG_LABELS, aggregate
+from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder, random_encoder
+from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes import get_recipe
 

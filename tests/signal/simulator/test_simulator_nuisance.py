@@ -4,7 +4,7 @@ from dataclasses import astuple
 
 import numpy as np
 
-from ecg_fairseq.records.simulated_cohort_plan import (
+from ecg_fairseq.records.simulated.plan import (
     SimulatedCase,
     draw_case,
     plan_cohort,

@@ -1,0 +1,104 @@
+"""What fairseq-generate calls: answers and closed-set scores as fairseq hypotheses."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ecg_fairseq.networks.language_model.answering import (
+    DecodingOptions,
+    generate_answers,
+    score_candidates,
+)
+from ecg_fairseq.networks.language_model.prompt import IGNORED_LABEL
+from ecg_fairseq.networks.language_model.text_tokenizer import TextTokenizer
+from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
+
+Hypothesis = dict[str, Any]
+
+
+class TextDictionary:
+    """The face of a text tokenizer that fairseq's printing and scoring ask for."""
+
+    def __init__(self, text_tokenizer: TextTokenizer, vocabulary: EcgVocabulary) -> None:
+        self.text_tokenizer = text_tokenizer
+        self.vocabulary = vocabulary
+
+    def __len__(self) -> int:
+        return self.vocabulary.size
+
+    def pad(self) -> int:
+        """Row of padding."""
+        return self.vocabulary.pad_id
+
+    def eos(self) -> int:
+        """Row that ends an answer."""
+        return self.vocabulary.eos_id
+
+    def bos(self) -> int:
+        """Row that starts a sequence."""
+        return self.vocabulary.eos_id if self.vocabulary.bos_id is None else self.vocabulary.bos_id
+
+    def unk(self) -> int:
+        """A row that no text holds: text tokenizers here can write every text."""
+        return self.vocabulary.sig_start_id
+
+    def string(self, rows: Tensor, *arguments: Any, **options: Any) -> str:
+        """Return the text among ``rows`` in one line; ECG and special rows are left out."""
+        return self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
+
+
+class AnswerGenerator:
+    """Turns a batch of prompts into fairseq hypotheses.
+
+    The first hypothesis of a prompt is the free-text answer; behind it stand the candidates of its
+    closed set, each with its summed log probability. fairseq prints them all as H-/D-/P- lines, and
+    ``ecg-fairseq score`` reads them from there.
+
+    Args:
+        decoding: how free text is generated.
+        closed_set: whether candidates are scored.
+        eos_id: row that ends an answer; fairseq leaves it out of what it prints.
+    """
+
+    def __init__(self, decoding: DecodingOptions, closed_set: bool, eos_id: int) -> None:
+        self.decoding = decoding
+        self.closed_set = closed_set
+        self.symbols_to_strip_from_output = {eos_id}
+
+    @torch.no_grad()
+    def generate(self, model: Any, sample: dict[str, Any]) -> list[list[Hypothesis]]:
+        """Return the hypotheses of each prompt of a batch of :class:`AnswerQuestions`."""
+        network = model.network.eval()
+        prompts = sample["net_input"]
+        answers = generate_answers(
+            network, prompts["src_tokens"], prompts["attention_mask"], self.decoding
+        )
+        hypotheses = [[_hypothesis(tokens, scores)] for tokens, scores in answers]
+        if self.closed_set and sample["candidate_rows"]:
+            self._add_candidates(network, sample, hypotheses)
+        return hypotheses
+
+    @staticmethod
+    def _add_candidates(
+        network: Any, sample: dict[str, Any], hypotheses: list[list[Hypothesis]]
+    ) -> None:
+        """Append each closed set in its written order."""
+        batch = sample["candidates"]
+        scores = score_candidates(network, batch)
+        for place, row in enumerate(sample["candidate_rows"]):
+            labels, segments = batch["labels"][place], batch["segment_ids"][place]
+            for number, log_probabilities in enumerate(scores[place], start=1):
+                tokens = labels[(segments == number) & (labels != IGNORED_LABEL)]
+                hypotheses[row].append(_hypothesis(tokens, log_probabilities))
+
+
+def _hypothesis(tokens: Tensor, log_probabilities: Tensor) -> Hypothesis:
+    """Return one hypothesis; its score is the sum of its tokens' natural log probabilities."""
+    return {
+        "tokens": tokens,
+        "score": float(log_probabilities.sum()),
+        "attention": None,
+        "alignment": None,
+        "positional_scores": log_probabilities.float().cpu().clone(),
+    }

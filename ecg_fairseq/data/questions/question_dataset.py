@@ -1,0 +1,264 @@
+"""Questions about ECGs as a fairseq dataset.
+
+Training packs several questions behind one copy of their ECG (``pairs_per_ecg``); evaluation asks
+one question a sequence and carries the closed set of candidate answers along. Everything is a pure
+function of the manifest and the seed: no randomness in ``__getitem__``, no global state, so a
+resumed run sees the same batches as an uninterrupted one.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ecg_fairseq.data.sized_dataset import SizedDataset
+from ecg_fairseq.data.tokens.cached_tokens import EcgTokens
+from ecg_fairseq.errors import RecordError
+from ecg_fairseq.networks.language_model.answering import pack_candidates
+from ecg_fairseq.networks.language_model.prompt import (
+    PackedSequence,
+    build_prefix,
+    fit_ecgs,
+    pack,
+    pad_left,
+    pad_packed,
+    prefix_length,
+)
+from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.questions.question import Question
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EncodedQuestion:
+    """A question ready for a prompt.
+
+    Attributes:
+        question: the manifest's entry.
+        rows: store rows of the ECGs shown, one per recording.
+        question_ids: text rows of the question.
+        answer_ids: text rows of the answer, end token included.
+        candidates: text rows of each answer of the closed set, end token included.
+    """
+
+    question: Question
+    rows: tuple[int, ...]
+    question_ids: list[int]
+    answer_ids: list[int]
+    candidates: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def num_text_tokens(self) -> int:
+        """Tokens behind the prefix."""
+        return len(self.question_ids) + len(self.answer_ids)
+
+
+class QuestionDataset(SizedDataset):
+    """Common ground of the training and the answering dataset.
+
+    Args:
+        items: one list of questions per sequence; the questions of a list share their ECGs.
+        tokens: ECG tokens by store row.
+        vocabulary: the id space.
+        max_sequence: longest sequence S allowed.
+        allow_cut: whether an ECG that does not fit is cut or refused.
+        seed: of the order among sequences of equal length.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Sequence[EncodedQuestion]],
+        tokens: EcgTokens,
+        vocabulary: EcgVocabulary,
+        max_sequence: int,
+        allow_cut: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.items = items
+        self.tokens = tokens
+        self.vocabulary = vocabulary
+        self.max_sequence = max_sequence
+        self.allow_cut = allow_cut
+        self.seed = seed
+        needed = np.array([self._needed(item) for item in items], dtype=np.int64)
+        self.sizes = np.minimum(needed, max_sequence)
+        self.num_cut = int((needed > max_sequence).sum())
+        self._refuse_what_cannot_fit(needed)
+
+    def _needed(self, item: Sequence[EncodedQuestion]) -> int:
+        """Tokens of a sequence before anything is cut."""
+        lengths = [self.tokens.length(row) for row in item[0].rows]
+        text = sum(question.num_text_tokens for question in item)
+        return prefix_length(lengths, self.vocabulary) + text
+
+    def _refuse_what_cannot_fit(self, needed: np.ndarray) -> None:
+        """Raise for the longest sequence that does not fit; count and log those that are cut."""
+        if self.num_cut == 0:
+            return
+        for index in np.flatnonzero(needed > self.max_sequence):
+            self.prefix(self.items[index])
+        logger.warning(
+            f"{self.num_cut:,} of {len(needed):,} training sequences are longer than "
+            f"task.max_sequence={self.max_sequence} (longest {needed.max()}): the end of their "
+            "ECG is cut (the last leads of the layout); their questions and answers are whole"
+        )
+
+    def prefix(self, item: Sequence[EncodedQuestion]) -> np.ndarray:
+        """Return the shared prefix (S,) of a sequence, its ECGs cut where allowed."""
+        ecgs = [self.vocabulary.rows_of(self.tokens[row]) for row in item[0].rows]
+        text = sum(question.num_text_tokens for question in item)
+        name = item[0].question.id
+        ecgs = fit_ecgs(ecgs, text, self.max_sequence, self.vocabulary, self.allow_cut, name)
+        return build_prefix(ecgs, self.vocabulary)
+
+    def ordered_indices(self) -> np.ndarray:
+        """Return indices by length, ties in a seeded order: a pure function of sizes and seed."""
+        ties = np.random.default_rng(self.seed).permutation(len(self))
+        return np.lexsort((ties, self.sizes))
+
+
+class TrainingQuestions(QuestionDataset):
+    """Sequences for teacher forcing, padded at their right end; loss on the answers only."""
+
+    def __getitem__(self, index: int) -> PackedSequence:
+        item = self.items[index]
+        return pack(self.prefix(item), [(q.question_ids, q.answer_ids) for q in item])
+
+    def collater(self, samples: Sequence[PackedSequence]) -> dict[str, Any]:
+        """Batch sequences; see :func:`prompt.pad_packed` for the arrays (B, S)."""
+        if not samples:
+            return {}
+        batch = to_tensors(pad_packed(samples, self.vocabulary.pad_id))
+        labels = batch.pop("labels")
+        if all(sequence.segment_ids.max() <= 1 for sequence in samples):
+            # One question a row is a plain causal sequence: no mask, so the flash kernel can run.
+            del batch["segment_ids"]
+        return {
+            "net_input": batch,
+            "labels": labels,
+            "ntokens": int((labels != -100).sum()),
+            "nsentences": len(samples),
+        }
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question for the generator.
+
+    Attributes:
+        index: its place in the manifest's ``{split}.jsonl``.
+        prompt: prefix and question (S,).
+        answer_ids: the reference.
+        candidates: candidate answers behind one copy of the prompt, or None for open questions.
+    """
+
+    index: int
+    prompt: np.ndarray
+    answer_ids: list[int]
+    candidates: PackedSequence | None
+
+
+class AnswerQuestions(QuestionDataset):
+    """One question a sequence, for ``fairseq-generate``.
+
+    Args:
+        indices: place of each item in the manifest's ``{split}.jsonl``: the ids that are printed.
+        arguments: as for :class:`QuestionDataset`.
+    """
+
+    def __init__(self, indices: Sequence[int], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.indices = indices
+
+    def __getitem__(self, index: int) -> Prompt:
+        (item,) = self.items[index]
+        prompt = np.concatenate([self.prefix([item]), np.array(item.question_ids, dtype=np.int64)])
+        candidates = pack_candidates(prompt, item.candidates) if item.candidates else None
+        return Prompt(self.indices[index], prompt, item.answer_ids, candidates)
+
+    def collater(self, samples: Sequence[Prompt]) -> dict[str, Any]:
+        """Batch prompts, padded at their left end; candidates are padded at their right end."""
+        if not samples:
+            return {}
+        pad_id = self.vocabulary.pad_id
+        ids, mask = pad_left([sample.prompt for sample in samples], pad_id)
+        answers = [np.array(sample.answer_ids, dtype=np.int64) for sample in samples]
+        width = max(len(answer) for answer in answers)
+        target = np.full((len(samples), width), pad_id, dtype=np.int64)
+        for row, answer in enumerate(answers):
+            target[row, : len(answer)] = answer
+        with_options = [row for row, s in enumerate(samples) if s.candidates is not None]
+        batch = {
+            "id": torch.tensor([sample.index for sample in samples]),
+            "net_input": to_tensors({"src_tokens": ids, "attention_mask": mask}),
+            "target": torch.from_numpy(target),
+            "nsentences": len(samples),
+            "ntokens": int(mask.sum()),
+            "candidate_rows": with_options,
+        }
+        packed = [samples[row].candidates for row in with_options]
+        if packed:
+            batch["candidates"] = to_tensors(pad_packed(packed, pad_id))
+        return batch
+
+
+def to_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Wrap arrays as tensors without copying."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def shown_rows(manifest: Manifest, question: Question) -> list[tuple[int, ...]]:
+    """Return the store rows to show for a question: one tuple per window of the recording.
+
+    A recording that a recipe cuts into several windows gives one sequence per window with the same
+    question, as published; recordings that are compared go window by window.
+    """
+    records = [manifest.record_row(record_id) for record_id in question.record_ids]
+    windows = min(record.num_segments for record in records)
+    if windows < 1:
+        raise RecordError(
+            f"question {question.id!r} asks about a recording without a whole window; make the "
+            "manifest anew, its recipe skips such records"
+        )
+    return [tuple(record.first_row + k for record in records) for k in range(windows)]
+
+
+def pack_by_ecg(
+    questions: Sequence[EncodedQuestion],
+    pairs_per_ecg: int,
+    space_for_text: Callable[[tuple[int, ...]], int],
+    seed: int,
+) -> list[list[EncodedQuestion]]:
+    """Group questions about the same ECGs into sequences of at most ``pairs_per_ecg``.
+
+    Args:
+        questions: all of a split.
+        pairs_per_ecg: questions behind one copy of the ECG.
+        space_for_text: store rows -> text tokens that fit behind these ECGs. A further question
+            never makes the ECG be cut; a single one that does not fit stands alone.
+        seed: decides which questions of an ECG stand together.
+    """
+    groups: dict[tuple[int, ...], list[EncodedQuestion]] = defaultdict(list)
+    order = np.random.default_rng(seed).permutation(len(questions))
+    for place in order:
+        groups[questions[place].rows].append(questions[place])
+    sequences: list[list[EncodedQuestion]] = []
+    for rows in sorted(groups):
+        current: list[EncodedQuestion] = []
+        text, space = 0, space_for_text(rows)
+        for question in groups[rows]:
+            full = len(current) == pairs_per_ecg
+            if current and (full or text + question.num_text_tokens > space):
+                sequences.append(current)
+                current, text = [], 0
+            current.append(question)
+            text += question.num_text_tokens
+        sequences.append(current)
+    return sequences

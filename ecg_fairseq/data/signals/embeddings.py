@@ -1,0 +1,229 @@
+"""Embeddings of the segments or recordings of a folder of lists, with whose they are.
+
+Everything is kept in memory: 4 bytes for each of the D numbers of a row, 5 GB for the 1.7 million
+segments that ECG-FM was pretrained on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from ecg_fairseq.data.signals.segment_folder import SegmentFolder
+from ecg_fairseq.errors import CheckpointError, ManifestError, RecordError
+from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
+from ecg_fairseq.progress import track
+from ecg_fairseq.records.segments.segment_list import SegmentList
+
+SIDES = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class EmbeddingOptions:
+    """How to embed.
+
+    Attributes:
+        pooling: over frames, see :meth:`TrainedEncoder.embeddings`.
+        batch_size: segments at a time.
+        num_workers: processes that read signals; 0 for none.
+        progress: a mode of :func:`progress.track`.
+    """
+
+    pooling: str = "mean"
+    batch_size: int = 64
+    num_workers: int = 0
+    progress: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Rows and whose they are.
+
+    Attributes:
+        values: float32 (N, D).
+        sides: N names of lists (``train``, ...).
+        idx: int64 (N,), the recording's line in ``y.npy``; -1 where a file does not say it.
+        record_ids: N ids; the text of ``idx`` where the folder is not one of our manifests.
+        patient_ids: N ids, empty where unknown.
+        parts: int64 (N,): of a segment its number within the recording, of a recording the number
+            of segments.
+        is_by_record: whether a row is a recording.
+    """
+
+    values: np.ndarray
+    sides: np.ndarray
+    idx: np.ndarray
+    record_ids: np.ndarray
+    patient_ids: np.ndarray
+    parts: np.ndarray
+    is_by_record: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def by_record(self) -> "Embeddings":
+        """Return the mean over the segments of each recording, in order of first appearance.
+
+        Raises:
+            ManifestError: a file does not say of which recording it is.
+        """
+        if (self.idx < 0).any():
+            raise ManifestError(
+                f"{int((self.idx < 0).sum())} files do not say of which recording they are (no "
+                "idx), so segments cannot be joined; embed with --per segment"
+            )
+        keys = np.stack([np.unique(self.sides, return_inverse=True)[1], self.idx], axis=1)
+        _, first, owner = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        rows = place[owner.ravel()]
+        counts = np.bincount(rows)
+        sums = np.zeros((len(first), self.values.shape[1]), dtype=np.float32)
+        np.add.at(sums, rows, self.values)
+        kept = first[order]
+        return replace(
+            self,
+            values=sums / counts[:, None].astype(np.float32),
+            sides=self.sides[kept],
+            idx=self.idx[kept],
+            record_ids=self.record_ids[kept],
+            patient_ids=self.patient_ids[kept],
+            parts=counts,
+            is_by_record=True,
+        )
+
+
+def check_recipe(system: TrainedEncoder, folder: SegmentFolder) -> None:
+    """Refuse signals that were prepared otherwise than those of the training.
+
+    Raises:
+        CheckpointError: names both recipes.
+    """
+    if folder.recipe is None:
+        return
+    if folder.recipe["hash"] == system.recipe.hash():
+        return
+    told = "was trained on" if system.source["recipe"] else "does not name its recipe; ECG-FM's is"
+    raise CheckpointError(
+        f"{system.path} {told} {system.recipe.name} ({system.recipe.hash()[:12]}), {folder.path} "
+        f"was made with {folder.recipe['name']} ({folder.recipe['hash'][:12]}); make the manifest "
+        f"anew with --recipe {system.recipe.name}"
+    )
+
+
+def embed_folder(
+    system: TrainedEncoder, folder: SegmentFolder, sides: Sequence[str], options: EmbeddingOptions
+) -> Embeddings:
+    """Embed all segments of some lists, in their order.
+
+    Args:
+        system: the encoder.
+        folder: of the lists; ours or fairseq-signals'.
+        sides: names of lists.
+        options: how.
+
+    Raises:
+        CheckpointError: the signals were prepared otherwise than those of the training.
+        ManifestError: a list is missing or damaged, or all are empty.
+        RecordError: a segment is missing, damaged, has other leads, or samples that are not finite.
+    """
+    check_recipe(system, folder)
+    lists = [(side, SegmentList.load(folder.tsv(side))) for side in sides]
+    total = sum(len(segments) for _, segments in lists)
+    if total == 0:
+        raise ManifestError(f"{folder.path}: the lists {', '.join(sides)} hold no segment")
+    values = np.empty((total, system.width), dtype=np.float32)
+    idx, patients = np.empty(total, dtype=np.int64), np.empty(total, dtype=object)
+    names = [side for side, segments in lists for _ in range(len(segments))]
+    done = 0
+    for batch in track(_batches(system, lists, options), None, "batches", options.progress):
+        rows = slice(done, done + len(batch))
+        signals = np.stack([signal for signal, _, _ in batch])
+        values[rows] = system.embeddings(signals, options.pooling, len(batch))
+        idx[rows] = [number for _, number, _ in batch]
+        patients[rows] = ["" if patient is None else str(patient) for _, _, patient in batch]
+        done += len(batch)
+    record_ids = np.array([str(number) if number >= 0 else "" for number in idx], dtype=object)
+    if folder.manifest is not None:
+        known = _ids_of_records(folder.manifest / "records.tsv")
+        record_ids, patients = (known[idx, column] for column in (0, 1))
+    sides_of_rows = np.array(names, dtype=object)
+    return Embeddings(values, sides_of_rows, idx, record_ids, patients, _parts(sides_of_rows, idx))
+
+
+Item = tuple[np.ndarray, int, int | None]
+
+
+class _Signals(Dataset):
+    """Segments as the network reads them."""
+
+    def __init__(self, system: TrainedEncoder, segments: SegmentList) -> None:
+        # Not the system itself: worker processes need no network.
+        self.signals, self.segments = system.signals, segments
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __getitem__(self, index: int) -> Item:
+        stored = self.segments.read(index)
+        where = f"segment {index} of {self.segments.path}"
+        try:
+            (signal,) = self.signals.chosen(stored.signal[None], stored.leads)
+        except RecordError as error:
+            raise RecordError(f"{where}: {error}") from error
+        if not np.isfinite(signal).all():
+            raise RecordError(
+                f"{where} holds NaN or Inf (fairseq-signals marks absent leads so); leave such "
+                "recordings out of the list"
+            )
+        return signal, stored.idx, stored.patient
+
+
+def _batches(
+    system: TrainedEncoder,
+    lists: Sequence[tuple[str, SegmentList]],
+    options: EmbeddingOptions,
+) -> Iterator[list[Item]]:
+    """Yield lists of segments of one length, in order."""
+    for _, segments in lists:
+        yield from DataLoader(
+            _Signals(system, segments),
+            batch_sampler=_runs_of_one_size(segments.sizes, options.batch_size),
+            num_workers=options.num_workers,
+            collate_fn=list,
+        )
+
+
+def _runs_of_one_size(sizes: np.ndarray, batch_size: int) -> list[list[int]]:
+    """Return consecutive numbers in batches; a batch ends where the size changes."""
+    borders = np.flatnonzero(np.diff(sizes)) + 1
+    runs = np.split(np.arange(len(sizes)), borders)
+    return [
+        run[start : start + batch_size].tolist()
+        for run in runs
+        for start in range(0, len(run), batch_size)
+    ]
+
+
+def _ids_of_records(path: Path) -> np.ndarray:
+    """Return (record id, patient id) of every line of ``records.tsv``: objects (N, 2)."""
+    try:
+        with open(path, encoding="utf-8", newline="\n") as stream:
+            next(stream, None)
+            cells = [line.split("\t", 2)[:2] for line in stream]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} cannot be read: {error}; make the manifest anew") from error
+    return np.array(cells, dtype=object).reshape(-1, 2)
+
+
+def _parts(sides: np.ndarray, idx: np.ndarray) -> np.ndarray:
+    """Return the number of each segment within its recording, int64 (N,)."""
+    seen: dict[tuple[str, int], int] = {}
+    parts = np.empty(len(idx), dtype=np.int64)
+    for row, key in enumerate(zip(sides.tolist(), idx.tolist(), strict=True)):
+        parts[row] = seen.get(key, 0)
+        seen[key] = parts[row] + 1
+    return parts

@@ -1,0 +1,1 @@
+"""ECG tokens of a manifest, encoded once and kept beside it."""

@@ -1,0 +1,1 @@
+"""Scores of written answers: exact match, closed sets, text metrics, and their floors."""

@@ -1,0 +1,182 @@
+"""Read the log that ``fairseq-generate --results-path`` writes (``generate-SUBSET.txt``).
+
+Lines that count (tab-separated; everything else, such as logging, is skipped)::
+
+    S-i <TAB> source text          T-i <TAB> reference
+    H-i <TAB> score <TAB> tokens   D-i <TAB> score <TAB> text      P-i <TAB> scores
+
+``i`` is the index of the question in the manifest's SUBSET.jsonl. The first ``D-i`` of an item is
+the free-text answer; every further ``D-i`` is a closed-set candidate with its summed token
+log-probability (base 2). Items may stand in any order, as length-sorted batches leave them.
+"""
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.evaluation.answers.exact_match import answer_set
+from ecg_fairseq.evaluation.answers.predictions import Candidate, Prediction
+from ecg_fairseq.records.questions.question import Question
+
+_LINE = re.compile(r"^([STHDP])-(\d+)\t(.*)$")
+
+
+@dataclass
+class GeneratedItem:
+    """What the log says about one question."""
+
+    reference: str | None = None
+    answers: list[Candidate] = field(default_factory=list)
+
+
+def read_generate_log(path: Path | str) -> dict[int, GeneratedItem]:
+    """Return the items of a log by question index.
+
+    Raises:
+        ScoreError: the file is missing or holds no answers, a line is damaged, an item was
+            answered twice (two runs in one file), or an item has no ``D`` line.
+    """
+    items: dict[int, GeneratedItem] = {}
+    seen: set[tuple[str, int]] = set()
+    try:
+        with open(path, encoding="utf-8", newline="\n") as stream:
+            for number, text in enumerate(stream, start=1):
+                match = _LINE.match(text.rstrip("\r\n"))
+                if match is None:
+                    continue
+                kind, index = match[1], int(match[2])
+                if kind in "ST" and (kind, index) in seen:
+                    raise ScoreError(
+                        f"{path}, line {number}: item {index} was answered twice; the file holds "
+                        "two runs: delete it and run fairseq-generate again"
+                    )
+                seen.add((kind, index))
+                item = items.setdefault(index, GeneratedItem())
+                if kind == "T":
+                    item.reference = match[3]
+                elif kind == "D":
+                    item.answers.append(_parse_answer(path, number, match[3]))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ScoreError(f"the answers {path} cannot be read: {cause}") from cause
+    _check_complete(path, items)
+    return items
+
+
+def _parse_answer(path: Path | str, number: int, rest: str) -> Candidate:
+    score, tab, text = rest.partition("\t")
+    try:
+        if not tab:
+            raise ValueError("no text after the score")
+        return Candidate(text, float(score))
+    except ValueError as cause:
+        raise ScoreError(
+            f"{path}, line {number}: expected D-i<TAB>score<TAB>text, found {rest[:60]!r}; the log "
+            "is damaged: run fairseq-generate again"
+        ) from cause
+
+
+def _check_complete(path: Path | str, items: dict[int, GeneratedItem]) -> None:
+    if not items:
+        raise ScoreError(
+            f"{path} holds no lines of fairseq-generate (T-i, D-i ...); give the file "
+            "generate-SUBSET.txt from its --results-path, or a predictions.jsonl"
+        )
+    unanswered = sorted(index for index, item in items.items() if not item.answers)
+    if unanswered:
+        raise ScoreError(
+            f"{path}: {_some(unanswered)} without an answer (no D line); the run was cut off or "
+            "ran with --quiet: run fairseq-generate again"
+        )
+
+
+def predictions_from_log(
+    path: Path | str,
+    questions: Sequence[Question],
+    shown: Sequence[Question | None] | None = None,
+) -> list[Prediction]:
+    """Join a log with its questions.
+
+    Args:
+        path: ``generate-SUBSET.txt``.
+        questions: all questions of that subset, in manifest order.
+        shown: for a blind run, the question whose ECGs were shown in place of each question's own,
+            None where the question was left out (such items are ignored if the log has them).
+
+    Returns:
+        One prediction for each question (blind: for each that was asked), in manifest order.
+
+    Raises:
+        ScoreError: items are missing, belong to no question, or carry another reference.
+    """
+    items = read_generate_log(path)
+    sources = enumerate(questions if shown is None else shown)
+    asked = {index: source for index, source in sources if source is not None}
+    _check_indices(path, items, asked, len(questions))
+    predictions = []
+    for index, source in asked.items():
+        question, item = questions[index], items[index]
+        _check_reference(path, index, question, item)
+        _check_candidates(path, index, item)
+        predictions.append(_join(question, source, item))
+    return predictions
+
+
+def _check_indices(
+    path: Path | str, items: Collection[int], asked: Collection[int], num_questions: int
+) -> None:
+    missing = sorted(set(asked) - set(items))
+    extra = sorted(index for index in items if index >= num_questions)
+    if extra:
+        raise ScoreError(
+            f"{path}: {_some(extra)} beyond the {num_questions} questions of the manifest; the log "
+            "belongs to another manifest or subset (see --subset)"
+        )
+    if missing:
+        raise ScoreError(
+            f"{path} answers {len(asked) - len(missing)} of {len(asked)} questions: "
+            f"{_some(missing)} missing; the run was cut off, or it was another subset (see "
+            "--subset): run fairseq-generate again"
+        )
+
+
+def _check_reference(path: Path | str, index: int, question: Question, item: GeneratedItem) -> None:
+    expected = question.answer_text
+    if item.reference is not None and answer_set(item.reference) != answer_set(expected):
+        raise ScoreError(
+            f"{path}: the reference of item {index} is {item.reference!r}, but question "
+            f"{question.id!r} of the manifest has {expected!r}; give the manifest and subset that "
+            "fairseq-generate was run on"
+        )
+
+
+def _check_candidates(path: Path | str, index: int, item: GeneratedItem) -> None:
+    if any(math.isnan(candidate.score) for candidate in item.answers[1:]):
+        raise ScoreError(
+            f"{path}: a closed-set candidate of item {index} has the score NaN; the model's output "
+            "is not finite: look at its training log, or generate in float32"
+        )
+
+
+def _join(question: Question, source: Question, item: GeneratedItem) -> Prediction:
+    return Prediction(
+        id=question.id,
+        question=question.question,
+        question_type=question.question_type,
+        template_id=question.template_id,
+        answer=item.answers[0].text,
+        reference=question.answer_text,
+        record_ids=tuple(source.record_ids),
+        patient_ids=tuple(source.patient_ids),
+        options=None if question.options is None else tuple(question.options),
+        closed_set=tuple(item.answers[1:]),
+    )
+
+
+def _some(indices: Sequence[int]) -> str:
+    """Name the first few of a list of item indices."""
+    shown = ", ".join(str(index) for index in indices[:5])
+    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    return f"item{'s' if len(indices) > 1 else ''} {shown}{more}"

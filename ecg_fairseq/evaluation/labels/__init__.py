@@ -1,0 +1,1 @@
+"""Scores of label probabilities: AUROC, the challenge score, probes, predictions files."""

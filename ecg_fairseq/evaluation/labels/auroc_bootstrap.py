@@ -1,0 +1,132 @@
+"""Areas under curves of labels over many draws of the patients."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.evaluation.labels.weighted_auroc import Ranking
+
+_CELLS_PER_BLOCK = 4_000_000
+AUROC, AUPRC = 0, 1
+
+
+@dataclass(frozen=True)
+class LabelProblem:
+    """Recordings with labels and the scores of one or several runs of a system.
+
+    Attributes:
+        scores: float64 (S, R, K), of S runs; a column of NaN where a run has no score for a label.
+        labels: float64 (R, K) of 0, 1 and NaN.
+        patients: int64 (R,), number of each recording's patient, 0 to P - 1.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    patients: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 3 or self.scores.shape[1:] != self.labels.shape:
+            raise ScoreError(
+                f"scores {self.scores.shape[-2:]} and labels {self.labels.shape} must both be "
+                "(recordings, labels)"
+            )
+        if not self.labels.size:
+            raise ScoreError("nothing to score: there is no recording, or no label")
+        wrong = ~np.isfinite(self.scores) & ~np.isnan(self.scores).all(axis=1, keepdims=True)
+        if wrong.any():
+            raise ScoreError(
+                f"{int(wrong.sum())} scores are not finite: the model diverged, or a signal has "
+                "NaN; only a label that a run does not score at all may be NaN, in every row"
+            )
+
+    @property
+    def num_patients(self) -> int:
+        """P."""
+        return int(self.patients.max()) + 1
+
+    @property
+    def is_scored(self) -> np.ndarray:
+        """Which runs score which labels, bool (S, K)."""
+        return ~np.isnan(self.scores).all(axis=1)
+
+    @cached_property
+    def _rankings(self) -> list[tuple[list[Ranking], Ranking]]:
+        """For each run: the ranking of each label, and of all pairs of recording and label."""
+        found = []
+        for scores, is_scored in zip(self.scores, self.is_scored, strict=True):
+            labels = np.where(is_scored, self.labels, np.nan)
+            each = [Ranking.of(labels[:, k], scores[:, k]) for k in range(labels.shape[1])]
+            found.append((each, Ranking.of(labels.ravel(), scores.ravel())))
+        return found
+
+    def areas(self, weights: np.ndarray) -> np.ndarray:
+        """Return the areas when patients count as often as ``weights`` says.
+
+        Args:
+            weights: (P, W).
+
+        Returns:
+            (S, K + 2, 2, W): of each label, then macro (mean over labels that have an area) and
+            micro (all pairs of recording and label in one list); AUROC and AUPRC.
+        """
+        num_runs, _, num_labels = self.scores.shape
+        areas = np.full((num_runs, num_labels + 2, 2, weights.shape[1]), np.nan)
+        for run, (each, micro) in enumerate(self._rankings):
+            for k, ranking in enumerate(each):
+                areas[run, k] = ranking.areas(weights[self.patients[ranking.rows]])
+            areas[run, num_labels] = mean_of_known(areas[run, :num_labels])
+            rows = self.patients[micro.rows // num_labels]
+            areas[run, num_labels + 1] = micro.areas(weights[rows])
+        return areas
+
+    def resampled(self, num_resamples: int, seed: int) -> np.ndarray:
+        """Return the areas over draws of the patients, mean over runs: (K + 2, 2, draws).
+
+        The same seed gives the same draws to every system with the same patients.
+        """
+        size = self.labels.size
+        blocks = draw_patients(self.num_patients, num_resamples, seed, _CELLS_PER_BLOCK // size)
+        return np.concatenate([mean_of_known(self.areas(block)) for block in blocks], axis=-1)
+
+
+def draw_patients(
+    num_patients: int, num_resamples: int, seed: int, block: int
+) -> Iterator[np.ndarray]:
+    """Yield how often each patient is drawn, (P, W) with W up to ``block``, until all draws."""
+    generator = np.random.default_rng(seed)
+    done = 0
+    while done < num_resamples:
+        width = min(max(block, 1), num_resamples - done)
+        drawn = generator.integers(0, num_patients, size=(width, num_patients))
+        drawn += np.arange(width)[:, None] * num_patients
+        counts = np.bincount(drawn.ravel(), minlength=width * num_patients)
+        yield np.ascontiguousarray(counts.reshape(width, num_patients).T, dtype=np.float64)
+        done += width
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis without NaN; NaN where there is nothing else."""
+    is_known = ~np.isnan(values)
+    counts = is_known.sum(axis=0)
+    sums = np.where(is_known, values, 0.0).sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def percentile_interval(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds of the interval over the last axis, without NaN; NaN where all are."""
+    tail = (1.0 - level) / 2.0
+    shape = draws.shape[:-1]
+    bounds = np.full((2, int(np.prod(shape))), np.nan)
+    for number, row in enumerate(draws.reshape(-1, draws.shape[-1])):
+        known = row[~np.isnan(row)]
+        if len(known):
+            bounds[:, number] = np.quantile(known, [tail, 1.0 - tail])
+    return bounds[0].reshape(shape), bounds[1].reshape(shape)
+
+
+def numbers_of(names: Sequence[str]) -> np.ndarray:
+    """Return the number of each name in the sorted list of distinct names, int64."""
+    return np.unique(np.asarray(names, dtype=str), return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,320 @@
+"""Tables of areas under curves: one line a label, macro and micro below, intervals by patient.
+
+Patients are drawn with replacement, not recordings: two recordings of one heart are no two hearts.
+``label_table`` is of one system, ``difference_table`` of two systems on the same recordings, drawn
+together, so that what makes a draw easy for both cancels.
+"""
+
+import io
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.evaluation.labels.auroc_bootstrap import (
+    AUPRC,
+    AUROC,
+    LabelProblem,
+    mean_of_known,
+    numbers_of,
+    percentile_interval,
+)
+from ecg_fairseq.evaluation.labels.by_recording import Recordings
+
+DEFAULT_RESAMPLES = 1000
+LEVEL = 0.95
+MACRO, MICRO = "macro", "micro"
+_FEWEST_PATIENTS = 2
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """Areas of one label, or of an average over labels; NaN where there is none.
+
+    Attributes:
+        label: its name; ``macro`` is the mean over labels, ``micro`` ranks all pairs in one list.
+        n: labelled recordings.
+        positives: recordings of which the label is true.
+        auroc: area under the ROC curve, or the difference of two.
+        auroc_low: lower end of its interval; NaN when fewer than two patients have either value.
+        auroc_high: upper end.
+        auroc_sd: standard deviation over runs (ddof 1); NaN with one run.
+        auprc: average precision; its interval and deviation follow.
+    """
+
+    label: str
+    n: int
+    positives: int
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+    auroc_sd: float
+    auprc: float
+    auprc_low: float
+    auprc_high: float
+    auprc_sd: float
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Areas of all labels.
+
+    Attributes:
+        labels: a row each label, in the order given.
+        macro: their mean, over labels that have an area.
+        micro: of all pairs of recording and label.
+        num_recordings: R.
+        num_patients: P, who were drawn.
+        num_runs: of the (first) system, over which areas are a mean (seeds of a linear probe).
+        num_resamples: draws.
+        seed: of the draws.
+        unscored: labels without an area: with one value in these recordings, or that some run has
+            no score for.
+        is_difference: whether rows are differences of two systems.
+    """
+
+    labels: tuple[LabelRow, ...]
+    macro: LabelRow
+    micro: LabelRow
+    num_recordings: int
+    num_patients: int
+    num_runs: int
+    num_resamples: int
+    seed: int
+    unscored: tuple[str, ...]
+    is_difference: bool = False
+
+    @property
+    def rows(self) -> tuple[LabelRow, ...]:
+        """The labels' rows, then macro and micro."""
+        return (*self.labels, self.macro, self.micro)
+
+    def to_tsv(self) -> str:
+        """Return tab-separated text with a header; NaN is an empty cell."""
+        stream = io.StringIO()
+        names = [field.name for field in fields(LabelRow)]
+        stream.write("\t".join(names) + "\n")
+        for row in self.rows:
+            cells = (getattr(row, name) for name in names)
+            stream.write("\t".join(_tsv_cell(cell) for cell in cells) + "\n")
+        return stream.getvalue()
+
+    def to_markdown(self) -> str:
+        """Return a markdown table with intervals in brackets, and a line that says how."""
+        lines = [
+            "| label | n | positive | AUROC | AUPRC |",
+            "|---|---:|---:|---|---|",
+        ]
+        for row in self.rows:
+            figures = [
+                self._figure(value, low, high, deviation)
+                for value, low, high, deviation in (
+                    (row.auroc, row.auroc_low, row.auroc_high, row.auroc_sd),
+                    (row.auprc, row.auprc_low, row.auprc_high, row.auprc_sd),
+                )
+            ]
+            name = row.label.replace("|", "\\|")
+            lines.append(f"| {name} | {row.n} | {row.positives} | {' | '.join(figures)} |")
+        return "\n".join([*lines, "", self.caption()]) + "\n"
+
+    def caption(self) -> str:
+        """Return what the table's figures are of, as a sentence or two."""
+        what = "differences on the same draws, " if self.is_difference else ""
+        text = (
+            f"{round(100 * LEVEL)} % intervals by patient ({what}{self.num_resamples} draws of "
+            f"{self.num_patients} patients, {self.num_recordings} recordings, seed {self.seed})."
+        )
+        if self.num_runs > 1 and not self.is_difference:
+            text += f" Mean over {self.num_runs} runs ± their standard deviation."
+        if self.unscored:
+            text += (
+                f" {len(self.labels) - len(self.unscored)} of {len(self.labels)} labels count in "
+                f"macro; without a figure in every run: {', '.join(self.unscored)}."
+            )
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values; NaN becomes None."""
+        values = {name: value for name, value in asdict(self).items() if name != "labels"}
+        values["labels"] = [asdict(row) for row in self.labels]
+        values["unscored"] = list(self.unscored)
+        known: dict[str, Any] = json.loads(json.dumps(values), parse_constant=lambda _: None)
+        return known
+
+    def _figure(self, value: float, low: float, high: float, deviation: float) -> str:
+        if np.isnan(value):
+            return "-"
+        sign = "+" if self.is_difference else ""
+        text = f"{value:{sign}.3f}"
+        if not np.isnan(deviation):
+            text += f" ± {deviation:.3f}"
+        return text if np.isnan(low) else f"{text} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def label_table(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    recording_ids: Sequence[str],
+    patient_ids: Sequence[str],
+    label_names: Sequence[str],
+    num_resamples: int = DEFAULT_RESAMPLES,
+    seed: int = 1,
+    max_labels: Collection[str] = (),
+) -> LabelTable:
+    """Return the areas of a system with intervals.
+
+    Args:
+        scores: (N, K) logits, or (S, N, K) of several runs, whose areas are averaged within each
+            draw. A label that a run has no score for is a column of NaN.
+        labels: (N, K) of 0 and 1; NaN where nobody labelled.
+        recording_ids: N; rows of one recording are first averaged to one.
+        patient_ids: N.
+        label_names: K.
+        num_resamples: draws of the patients; 0 for no intervals.
+        seed: of the draws.
+        max_labels: labels that take the maximum over a recording's rows instead of the mean.
+
+    Raises:
+        ScoreError: shapes do not fit, a score is not finite, rows of a recording disagree.
+    """
+    recordings = Recordings.of(recording_ids, patient_ids)
+    problem = _problem(scores, labels, recordings, label_names, max_labels)
+    draws = problem.resampled(num_resamples, seed) if num_resamples else None
+    return _table(problem, problem.areas(_once(problem)), draws, label_names, seed)
+
+
+def difference_table(
+    scores: np.ndarray,
+    other_scores: np.ndarray,
+    labels: np.ndarray,
+    recording_ids: Sequence[str],
+    patient_ids: Sequence[str],
+    label_names: Sequence[str],
+    num_resamples: int = DEFAULT_RESAMPLES,
+    seed: int = 1,
+    max_labels: Collection[str] = (),
+) -> LabelTable:
+    """Return the areas of a system minus those of another on the same rows, with intervals.
+
+    Labels that a run of either system has no score for are left out of both. Arguments are those of
+    :func:`label_table`; ``other_scores`` may have another number of runs.
+
+    Raises:
+        ScoreError: see :func:`label_table`.
+    """
+    recordings = Recordings.of(recording_ids, patient_ids)
+    both = [
+        _problem(given, labels, recordings, label_names, max_labels)
+        for given in (scores, other_scores)
+    ]
+    common = both[0].is_scored.all(axis=0) & both[1].is_scored.all(axis=0)
+    first, second = (
+        LabelProblem(np.where(common, side.scores, np.nan), side.labels, side.patients)
+        for side in both
+    )
+    areas, others = (mean_of_known(side.areas(_once(side))) for side in (first, second))
+    draws = None
+    if num_resamples:
+        draws = first.resampled(num_resamples, seed) - second.resampled(num_resamples, seed)
+    gap = (areas - others)[None]
+    return _table(first, gap, draws, label_names, seed, is_difference=True)
+
+
+def _problem(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    recordings: Recordings,
+    label_names: Sequence[str],
+    max_labels: Collection[str],
+) -> LabelProblem:
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim == 2:
+        scores = scores[None]
+    wanted = (len(recordings.numbers), len(label_names))
+    if scores.ndim != 3 or scores.shape[1:] != wanted or np.shape(labels) != wanted:
+        raise ScoreError(
+            f"scores {scores.shape[-2:]} and labels {np.shape(labels)} must be {wanted}: a row for "
+            "each recording id, a column for each label name"
+        )
+    return LabelProblem(
+        recordings.scores(scores, label_names, max_labels),
+        recordings.labels(labels),
+        numbers_of(recordings.patient_ids),
+    )
+
+
+def _once(problem: LabelProblem) -> np.ndarray:
+    """Return weights (P, 1) that count each patient once."""
+    return np.ones((problem.num_patients, 1))
+
+
+def _table(
+    problem: LabelProblem,
+    areas: np.ndarray,
+    draws: np.ndarray | None,
+    label_names: Sequence[str],
+    seed: int,
+    is_difference: bool = False,
+) -> LabelTable:
+    """Put areas (S, K + 2, 2, 1) and their draws (K + 2, 2, draws) into rows."""
+    means, runs = mean_of_known(areas)[..., 0], areas[..., 0]
+    deviations = np.full(means.shape, np.nan)
+    if len(runs) > 1:
+        deviations = np.std(runs, axis=0, ddof=1)
+    low = high = np.full(means.shape, np.nan)
+    if draws is not None:
+        low, high = percentile_interval(draws, LEVEL)
+        low[~_has_spread(problem)] = high[~_has_spread(problem)] = np.nan
+    counts = _counts(problem.labels)
+    rows = [
+        LabelRow(name, *counts[number], *_figures(number, means, low, high, deviations))
+        for number, name in enumerate((*label_names, MACRO, MICRO))
+    ]
+    unscored = np.isnan(runs[:, : len(label_names), AUROC]).any(axis=0)
+    return LabelTable(
+        labels=tuple(rows[:-2]),
+        macro=rows[-2],
+        micro=rows[-1],
+        num_recordings=len(problem.labels),
+        num_patients=problem.num_patients,
+        num_runs=len(problem.scores),
+        num_resamples=0 if draws is None else draws.shape[-1],
+        seed=seed,
+        unscored=tuple(name for name, is_so in zip(label_names, unscored, strict=True) if is_so),
+        is_difference=is_difference,
+    )
+
+
+def _figures(number: int, *columns: np.ndarray) -> list[float]:
+    return [float(column[number, area]) for area in (AUROC, AUPRC) for column in columns]
+
+
+def _counts(labels: np.ndarray) -> list[tuple[int, int]]:
+    """Return (recordings, positives) of each label, of macro and of micro."""
+    is_known = ~np.isnan(labels)
+    positives = np.nansum(labels, axis=0).astype(int)
+    each = list(zip(is_known.sum(axis=0).tolist(), positives.tolist(), strict=True))
+    whole = int(is_known.any(axis=1).sum()), int(positives.sum())
+    return [*each, whole, whole]
+
+
+def _has_spread(problem: LabelProblem) -> np.ndarray:
+    """Return which rows (K + 2,) have each value in two patients or more."""
+    num_labels = problem.labels.shape[1]
+    enough = np.zeros(num_labels + 2, dtype=bool)
+    for k in range(num_labels):
+        enough[k] = all(
+            len(np.unique(problem.patients[problem.labels[:, k] == value])) >= _FEWEST_PATIENTS
+            for value in (0, 1)
+        )
+    enough[num_labels:] = problem.num_patients >= _FEWEST_PATIENTS
+    return enough
+
+
+def _tsv_cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6f}"
+    return " ".join(str(value).split())

@@ -1,0 +1,1 @@
+"""What every ECG encoder is read with: heads, pooling, saliency, checkpoints, recordings."""

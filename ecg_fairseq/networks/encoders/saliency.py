@@ -1,0 +1,149 @@
+"""Which leads, samples and frames a finetuned network looked at.
+
+Gradients explain a logit, per lead and sample; attention only says where frames looked, whatever
+for. ECG-FM's figure shows :func:`largest_attention` of the last layer.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ecg_fairseq.errors import EcgError
+from ecg_fairseq.networks.ecg_fm.convolutions import ConvFeatureExtractor
+from ecg_fairseq.networks.encoders.heads import FinetunedEcgTransformer
+
+
+def gradient_times_input(
+    network: FinetunedEcgTransformer,
+    source: Tensor,
+    label: int,
+    padding_mask: Tensor | None = None,
+) -> Tensor:
+    """Return gradient times signal of one label's logit.
+
+    Args:
+        network: in evaluation mode.
+        source: (B, L, T), z-scored.
+        label: column of the logits.
+        padding_mask: bool (B, T) or (B, L, T), True where padded, or None.
+
+    Returns:
+        (B, L, T); the sign says for or against the label.
+
+    Raises:
+        EcgError: no such label, or the network is in training mode.
+    """
+    return _gradient(network, source, label, padding_mask) * source
+
+
+def integrated_gradients(
+    network: FinetunedEcgTransformer,
+    source: Tensor,
+    label: int,
+    num_steps: int = 32,
+    baseline: Tensor | None = None,
+    padding_mask: Tensor | None = None,
+) -> Tensor:
+    """Return integrated gradients (Sundararajan et al., arXiv 1703.01365) of one label's logit.
+
+    Their sum over leads and samples is the logit of the signal less that of the baseline, up to the
+    error of the sum that stands for the integral (middle of each of ``num_steps`` steps).
+
+    Args:
+        network: in evaluation mode.
+        source: (B, L, T), z-scored.
+        label: column of the logits.
+        num_steps: points on the way from baseline to signal.
+        baseline: (B, L, T) or broadcastable to it; None for a flat line.
+        padding_mask: bool (B, T) or (B, L, T), True where padded, or None.
+
+    Returns:
+        (B, L, T).
+
+    Raises:
+        EcgError: as :func:`gradient_times_input`.
+    """
+    if num_steps < 1:
+        raise EcgError(f"num_steps={num_steps} must be at least 1")
+    baseline = torch.zeros_like(source) if baseline is None else baseline.expand_as(source)
+    total = torch.zeros_like(source)
+    for step in range(num_steps):
+        share = (step + 0.5) / num_steps
+        point = baseline + share * (source - baseline)
+        total += _gradient(network, point, label, padding_mask)
+    return (source - baseline) * total / num_steps
+
+
+def attention_rollout(attention: Tensor) -> Tensor:
+    """Return how much of each frame reaches the output (Abnar & Zuidema, arXiv 2005.00928).
+
+    Args:
+        attention: (B, layers, F, F), averaged over heads.
+
+    Returns:
+        (B, F), summing to 1: mean over output frames of attention followed through all layers, half
+        of each step staying where it is (the residual connection).
+    """
+    num_frames = attention.shape[-1]
+    identity = torch.eye(num_frames, dtype=attention.dtype, device=attention.device)
+    flow = identity.expand(attention.shape[0], -1, -1)
+    for layer in range(attention.shape[1]):
+        flow = (attention[:, layer] + identity) / 2 @ flow
+    return flow.mean(1)
+
+
+def largest_attention(attention: Tensor) -> Tensor:
+    """Return ECG-FM's attention saliency (B, F): of the last layer, each frame's largest weight.
+
+    Args:
+        attention: (B, layers, F, F), averaged over heads.
+    """
+    return attention[:, -1].amax(-1)
+
+
+def frames_to_samples(values: Tensor, extractor: ConvFeatureExtractor, num_samples: int) -> Tensor:
+    """Stretch values of frames to samples, linearly between the middles of what frames see.
+
+    Args:
+        values: (B, F).
+        extractor: says which samples a frame sees.
+        num_samples: T.
+
+    Returns:
+        (B, T); before the first and behind the last middle the value stays.
+    """
+    stride = 1
+    for _, _, step in extractor.layers:
+        stride *= step
+    middle = (extractor.receptive_field - 1) / 2
+    place = (torch.arange(num_samples, device=values.device) - middle) / stride
+    place = place.clamp(0, values.shape[1] - 1)
+    left = place.floor().long()
+    right = (left + 1).clamp_max(values.shape[1] - 1)
+    return torch.lerp(values[:, left], values[:, right], (place - left).to(values.dtype))
+
+
+def share_of_positive(saliency: Tensor) -> Tensor:
+    """Return each lead's share (B, L) of the evidence for the label.
+
+    Args:
+        saliency: (B, L, T) of a gradient method; negative values count as nothing.
+    """
+    mass = saliency.clamp_min(0).sum(-1)
+    return functional.normalize(mass, p=1, dim=-1)
+
+
+def _gradient(
+    network: FinetunedEcgTransformer, source: Tensor, label: int, padding_mask: Tensor | None
+) -> Tensor:
+    """Return the gradient (B, L, T) of one label's logit; parameters' gradients stay untouched."""
+    if network.training:
+        raise EcgError("saliency needs network.eval(): dropout would make it random")
+    num_labels = network.config.num_labels
+    if not 0 <= label < num_labels:
+        raise EcgError(f"label {label} is not one of the network's {num_labels}, 0 the first")
+    with torch.enable_grad():
+        leaf = source.detach().clone().requires_grad_()
+        logit = network(leaf, padding_mask).logits[:, label].sum()
+        (gradient,) = torch.autograd.grad(logit, leaf)
+    return gradient

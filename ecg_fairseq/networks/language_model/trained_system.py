@@ -1,0 +1,190 @@
+"""A trained question answerer, loaded from one checkpoint file without fairseq or a manifest."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ecg_fairseq.errors import CheckpointError, EcgError, RecordError
+from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.language_model.answering import (
+    DecodingOptions,
+    generate_answers,
+    pack_candidates,
+    score_candidates,
+)
+from ecg_fairseq.networks.language_model.config import LanguageModelConfig
+from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
+from ecg_fairseq.networks.language_model.prompt import build_prefix, fit_ecgs, pad_left, pad_packed
+from ecg_fairseq.networks.language_model.text_tokenizer import (
+    TextTokenizer,
+    text_tokenizer_from_state,
+)
+from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
+from ecg_fairseq.records.record import EcgRecord
+from ecg_fairseq.signal.recipe import Recipe
+from ecg_fairseq.signal.recipes import recipe_from_description
+from ecg_fairseq.tokenizer import EcgTokenizer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to one question about one or two recordings.
+
+    Attributes:
+        text: what the model wrote.
+        log_probability: natural log probability of the text, end token included.
+        options: (option, natural log probability) of a closed set, in the order given.
+    """
+
+    text: str
+    log_probability: float
+    options: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainedSystem:
+    """Model, both tokenizers and recipe of one checkpoint.
+
+    Attributes:
+        max_sequence: longest sequence it was trained with.
+        split_hash: of the split it was trained on.
+        num_updates: training updates behind the weights.
+    """
+
+    model: EcgLanguageModel
+    text_tokenizer: TextTokenizer
+    ecg_tokenizer: EcgTokenizer
+    recipe: Recipe
+    max_sequence: int
+    split_hash: str
+    num_updates: int
+
+    @property
+    def vocabulary(self) -> EcgVocabulary:
+        """The id space."""
+        return self.model.vocabulary
+
+    def ecg_rows(self, record: EcgRecord) -> np.ndarray:
+        """Prepare and encode a recording's first window; return vocabulary rows (S,).
+
+        Raises:
+            RecordError: the recording does not fit the recipe.
+        """
+        try:
+            segments = self.recipe.apply(record.signal, record.leads, record.fs_hz)
+        except RecordError as cause:
+            raise RecordError(f"record {record.record_id}: {cause}") from cause
+        if len(segments) == 0:
+            raise RecordError(
+                f"record {record.record_id} is shorter than one window of recipe "
+                f"{self.recipe.name}; {record.signal.shape[1] / record.fs_hz:.1f} s were given"
+            )
+        (ids,) = self.ecg_tokenizer.encode_signals(segments[:1].reshape(1, -1))
+        return self.vocabulary.rows_of(ids)
+
+    def prompt(self, records: Sequence[EcgRecord], question: str) -> np.ndarray:
+        """Return the prompt (S,) of a question about these recordings.
+
+        Raises:
+            EcgError: the question is empty.
+            RecordError: a recording does not fit the recipe, or all together are too long.
+        """
+        if not question.strip():
+            raise EcgError("the question is empty; ask in the words the model was trained on")
+        text = self.text_tokenizer.encode(question)
+        ecgs = [self.ecg_rows(record) for record in records]
+        ecgs = fit_ecgs(
+            ecgs, len(text), self.max_sequence, self.vocabulary, False, records[0].record_id
+        )
+        return np.concatenate([build_prefix(ecgs, self.vocabulary), np.array(text, dtype=np.int64)])
+
+    def answer(
+        self,
+        records: Sequence[EcgRecord],
+        question: str,
+        options: Sequence[str] = (),
+        decoding: DecodingOptions | None = None,
+    ) -> Answer:
+        """Answer one question.
+
+        Args:
+            records: one recording, or two to compare.
+            question: in the words the model was trained on.
+            options: a closed set to score besides the free text.
+            decoding: greedy by default.
+        """
+        prompt = self.prompt(records, question)
+        ids, mask = (torch.from_numpy(a) for a in pad_left([prompt], self.vocabulary.pad_id))
+        ((rows, scores),) = generate_answers(self.model, ids, mask, decoding or DecodingOptions())
+        text = self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
+        return Answer(text, float(scores.sum()), self._score_options(prompt, options))
+
+    def _score_options(
+        self, prompt: np.ndarray, options: Sequence[str]
+    ) -> tuple[tuple[str, float], ...]:
+        """Score a closed set behind one copy of the prompt."""
+        if not options:
+            return ()
+        encoded = [[*ids, self.vocabulary.eos_id] for ids in self._encode(options)]
+        packed = pad_packed([pack_candidates(prompt, encoded)], self.vocabulary.pad_id)
+        batch = {name: torch.from_numpy(array) for name, array in packed.items()}
+        (scores,) = score_candidates(self.model, batch)
+        return tuple((o, float(s.sum())) for o, s in zip(options, scores, strict=True))
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.text_tokenizer.encode_many(texts)
+
+
+def load_trained_system(path: Path | str) -> TrainedSystem:
+    """Load a checkpoint of model ``ecg_llm``.
+
+    Raises:
+        CheckpointError: it is damaged, of another model, or its tensors do not fit.
+    """
+    state = read_checkpoint_file(path)
+    model_cfg = (state.get("cfg") or {}).get("model") or {}
+    task = state.get("task_state") or {}
+    if model_cfg.get("_name") != "ecg_llm" or "ecg_tokenizer" not in task:
+        raise CheckpointError(
+            f"{path} is a checkpoint of model {model_cfg.get('_name')!r}; this command wants one "
+            "of ecg_llm, trained with task ecg_qa"
+        )
+    text_tokenizer = text_tokenizer_from_state(task["text_tokenizer"])
+    ecg_tokenizer = EcgTokenizer.from_dict(json.loads(task["ecg_tokenizer"]))
+    vocabulary = EcgVocabulary(
+        text_tokenizer.num_rows,
+        tuple(int(k) for k in ecg_tokenizer.emitted_ids()),
+        text_tokenizer.bos_id,
+        text_tokenizer.eos_id,
+    )
+    fingerprint = vocabulary.fingerprint(text_tokenizer.sha256(), ecg_tokenizer.sha256())
+    config = LanguageModelConfig(
+        **{f.name: model_cfg[f.name] for f in fields(LanguageModelConfig) if f.name in model_cfg}
+    )
+    model = EcgLanguageModel(config, vocabulary, fingerprint, int(model_cfg.get("seed", 1)))
+    model.load_checkpoint_tensors(_network_tensors(state["model"]))
+    return TrainedSystem(
+        model.eval(),
+        text_tokenizer,
+        ecg_tokenizer,
+        recipe_from_description(json.loads(task["recipe"]), str(path)),
+        int(task["max_sequence"]),
+        str(task["split_hash"]),
+        _num_updates(state),
+    )
+
+
+def _network_tensors(state: dict[str, Any]) -> dict[str, Any]:
+    """Strip the adapter's prefix."""
+    return {name.removeprefix("network."): value for name, value in state.items()}
+
+
+def _num_updates(state: dict[str, Any]) -> int:
+    """Return the number of updates that the optimizer history tells."""
+    history = state.get("optimizer_history") or [{}]
+    return int(history[-1].get("num_updates", 0))

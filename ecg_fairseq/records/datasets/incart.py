@@ -1,0 +1,80 @@
+"""St Petersburg INCART database in its own layout: ``I01.hea`` to ``I75.hea``, 257 Hz, 30 minutes.
+
+75 records of 32 patients, whom the comments number; the challenge's copy of it (source
+``st_petersburg_incart``) does not. A record becomes many segments. Beat marks are not read.
+Tihonenko et al., doi 10.13026/C2V88N.
+"""
+
+import re
+from pathlib import Path
+
+from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.labels.labels_that_occur import seen_label_set
+from ecg_fairseq.records.manifest.splits import keep_fraction
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.readers.wfdb_comments import (
+    comment_lines,
+    comment_value,
+    parse_age,
+    parse_sex,
+)
+from ecg_fairseq.records.readers.wfdb_header import read_header_text
+from ecg_fairseq.records.source_record import SourceRecord, labels_text
+
+_HEADERS = "I[0-9][0-9].hea"
+_PATIENT = re.compile(r"patient\s+(\d{1,6})", re.IGNORECASE)
+
+
+def is_incart(folder: Path) -> bool:
+    """Say whether a folder has the database's own layout."""
+    return any(folder.glob(_HEADERS))
+
+
+def incart_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -> RawDataset:
+    """Return the database as a dataset; sides are drawn by patient, labels are findings.
+
+    Args:
+        folder: holds ``I01.hea`` and so on.
+        fraction: share of the patients to keep.
+
+    Raises:
+        ManifestError: no header is there.
+    """
+    headers = sorted(folder.glob(_HEADERS))
+    if not headers:
+        raise ManifestError(f"no WFDB header {_HEADERS} in {folder}; check the folder")
+    sources = [_source(path) for path in headers]
+    return RawDataset(
+        "incart",
+        [item for item in sources if keep_fraction(item.patient_id, fraction, seed)],
+        "patient",
+        label_set=seen_label_set("findings", ("findings",), sources),
+        notes={"patients": "the comments `patient N`"},
+    )
+
+
+def _source(path: Path) -> SourceRecord:
+    try:
+        comments = comment_lines(read_header_text(path))
+    except RecordError:
+        comments = []  # the preparation reads it again and lists it with the reason
+    patients = [match[1] for match in map(_PATIENT.fullmatch, comments) if match]
+    free = [line for line in comments if line and "<" not in line and not _PATIENT.fullmatch(line)]
+    labels = {
+        "diagnoses": _parts(comment_value(comments, "diagnoses")),
+        "findings": _parts(",".join(free)),
+    }
+    return SourceRecord(
+        record_id=path.stem,
+        patient_id=f"patient{int(patients[0]):02d}" if patients else path.stem,
+        path=str(path.resolve().with_suffix("")),
+        source=path.stem,
+        age=parse_age(comment_value(comments, "age")),
+        sex=parse_sex(comment_value(comments, "sex")),
+        labels_json=labels_text(labels),
+    )
+
+
+def _parts(text: str) -> list[str]:
+    parts = (part.strip() for part in text.split(","))
+    return list(dict.fromkeys(part for part in parts if part))

@@ -1,0 +1,298 @@
+"""A user's own recordings: one array (N, L, T) or a folder of records, and CSV tables.
+
+Labels table: one line a record. ``record_id`` names it (an array may do without: line i is row i);
+``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are understood, other columns are labels;
+those of 0 and 1 alone are the columns of ``labels/y.npy``.
+Questions table: ``record_id``, ``question``, ``answer`` (names separated by ``;``), and optionally
+``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``).
+"""
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.labels.label_table import truth_of, without_suffix
+from ecg_fairseq.records.manifest.splits import keep_fraction
+from ecg_fairseq.records.preparation.raw_dataset import (
+    QuestionMaker,
+    Questions,
+    RawDataset,
+    no_questions,
+)
+from ecg_fairseq.records.questions.question import Question, canonical_answer
+from ecg_fairseq.records.readers.any_format import FORMATS, open_array, parse_leads
+from ecg_fairseq.records.readers.folder_search import FoundRecord, FoundRecords, find_records
+from ecg_fairseq.records.readers.wfdb_header import millivolts_per_unit
+from ecg_fairseq.records.record_row import SPLITS, RecordRow
+from ecg_fairseq.records.source_record import SourceRecord, labels_text
+
+SPLIT_RULES = ("patient", "column")
+_RESERVED = ("record_id", "patient_id", "split", "age", "sex", "report")
+Table = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What the user has.
+
+    Attributes:
+        path: a ``.npy`` array (N, L, T), or a folder of records of any format (searched
+            recursively).
+        leads: comma-separated names of the array's leads; default the usual twelve.
+        unit: physical unit of the array (mV, uV, V).
+        split: ``patient`` (drawn, 80/10/10) or ``column`` (column ``split`` of the labels table).
+    """
+
+    path: Path
+    leads: str | None = None
+    fs_hz: float | None = None
+    unit: str = "mV"
+    labels: Path | None = None
+    questions: Path | None = None
+    split: str = "patient"
+    fraction: float = 1.0
+    seed: int = 0
+
+
+def own_dataset(data: OwnData) -> RawDataset:
+    """Return the user's recordings as a dataset.
+
+    Raises:
+        ManifestError: something is missing or does not fit together; the message says what.
+    """
+    table = read_table(data.labels) if data.labels else []
+    notes: dict[str, Any] = {}
+    if data.path.is_file():
+        sources = _array_sources(data, table)
+    else:
+        found = _find_records(data)
+        sources = _folder_sources(data, table, found.records)
+        notes |= {"files_not_used": found.others} if found.others else {}
+    sources = [item for item in sources if keep_fraction(item.patient_id, data.fraction, data.seed)]
+    has_patients = bool(table) and "patient_id" in table[0]
+    if not has_patients:
+        print(
+            "no column patient_id in --labels: each recording counts as its own patient, so those "
+            "of one patient may end on different sides",
+            file=sys.stderr,
+        )
+    maker = _question_maker(read_table(data.questions)) if data.questions else no_questions
+    label_set, left_out = own_label_set(table)
+    notes |= {"label_columns_not_0_1": left_out} if left_out else {}
+    return RawDataset(
+        "own_data",
+        sources,
+        data.split,
+        make_questions=maker,
+        label_set=label_set,
+        notes={
+            "patients": "column patient_id" if has_patients else "each record its own patient",
+            **notes,
+        },
+    )
+
+
+def own_label_set(table: Table) -> tuple[LabelSet | None, list[str]]:
+    """Return the columns of 0 and 1 as a label set, and the names of the columns that are others.
+
+    What texts and numbers mean is not guessed; without a column of 0 and 1 there is no label set.
+    """
+    columns = [name for name in (table[0] if table else ()) if name and name not in _RESERVED]
+    is_label = {name: all(truth_of(row[name]) is not None for row in table) for name in columns}
+    names = tuple(name for name in columns if is_label[name])
+
+    def positives(row: RecordRow) -> Collection[str] | None:
+        labels = row.labels
+        return [name for name in names if truth_of(str(labels.get(name, "")))]
+
+    left_out = [name for name in columns if not is_label[name]]
+    return (LabelSet("own", names, positives) if names else None), left_out
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV table with a header line; ManifestError when it is missing or damaged."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"table {path} cannot be read: {error}") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ManifestError(
+                f"table {path} line {number} has not as many cells as the header; quote texts that "
+                "hold commas"
+            )
+    if not rows:
+        raise ManifestError(f"table {path} has no lines below its header")
+    return rows
+
+
+def _array_sources(data: OwnData, table: Table) -> list[SourceRecord]:
+    try:
+        array = open_array(data.path)
+        leads = parse_leads(data.leads)
+        unit_mv = millivolts_per_unit(data.unit)
+    except RecordError as error:
+        raise ManifestError(str(error)) from error
+    if array.ndim != 3 or array.shape[1] != len(leads) or not len(array):
+        raise ManifestError(
+            f"{data.path} has shape {array.shape}; expected (records, leads, samples) with the "
+            f"{len(leads)} leads {','.join(leads)} (name others with --leads I,II,V5)"
+        )
+    if not data.fs_hz or data.fs_hz <= 0:
+        raise ManifestError(f"--fs {data.fs_hz}; an array needs its sampling rate: --fs 500")
+    if table and len(table) != len(array):
+        raise ManifestError(
+            f"{data.labels} has {len(table)} lines, {data.path} has {len(array)} records; line i "
+            "must describe row i"
+        )
+    rows = table or [{} for _ in range(len(array))]
+    return [
+        _source(
+            row,
+            record_id=row.get("record_id") or str(index),
+            data=data,
+            path=data.path.resolve(),
+            source=f"{data.path.name}[{index}]",
+            array_row=index,
+            leads=leads,
+            fs_hz=float(data.fs_hz),
+            unit_mv=unit_mv,
+        )
+        for index, row in enumerate(rows)
+    ]
+
+
+def _find_records(data: OwnData) -> FoundRecords:
+    if not data.path.is_dir():
+        raise ManifestError(f"{data.path} not found; expected a .npy array or a folder of records")
+    found = find_records(data.path)
+    others = ", ".join(f"{count} {kind}" for kind, count in found.others.items())
+    if not found.records:
+        raise ManifestError(
+            f"no recording below {data.path} (files: {others or 'none'}); expected {FORMATS}"
+        )
+    if others:
+        print(f"files below {data.path} that are no recordings: {others}", file=sys.stderr)
+    return found
+
+
+def _folder_sources(
+    data: OwnData, table: Table, records: Mapping[str, FoundRecord]
+) -> list[SourceRecord]:
+    by_name = _match_table(table, records, data)
+    return [
+        _source(
+            by_name[name] if by_name else {},
+            record_id=name,
+            data=data,
+            path=record.path,
+            source=name,
+            array_row=record.row,
+        )
+        for name, record in records.items()
+        if not by_name or name in by_name
+    ]
+
+
+def _match_table(table: Table, names: Collection[str], data: OwnData) -> dict[str, dict[str, str]]:
+    """Return record name -> line; a line may give the path below the folder or the file's stem."""
+    if table and "record_id" not in table[0]:
+        raise ManifestError(f"{data.labels} has no column record_id; it must name the records")
+    stems = Counter(Path(name).name for name in names)
+    by_stem = {Path(name).name: name for name in names if stems[Path(name).name] == 1}
+    matched: dict[str, dict[str, str]] = {}
+    for row in table:
+        wanted = row["record_id"]
+        wanted = wanted if wanted in names else without_suffix(wanted)
+        name = wanted if wanted in names else by_stem.get(wanted)
+        if name is None or name in matched:
+            raise ManifestError(
+                f"{data.labels}: record_id {row['record_id']!r} "
+                + ("occurs twice" if name else f"is not one record below {data.path}")
+            )
+        matched[name] = row
+    return matched
+
+
+def _source(
+    row: dict[str, str], data: OwnData, record_id: str, path: Path, **more: Any
+) -> SourceRecord:
+    side = row.get("split", "") if data.split == "column" else ""
+    if data.split == "column" and side not in SPLITS:
+        raise ManifestError(
+            f"record {record_id}: column split holds {side!r}; expected one of {', '.join(SPLITS)} "
+            "(or leave --split patient to draw the sides)"
+        )
+    try:
+        age = float(row["age"]) if row.get("age") else None
+    except ValueError as error:
+        raise ManifestError(f"record {record_id}: age {row['age']!r} is not a number") from error
+    return SourceRecord(
+        record_id=record_id,
+        patient_id=row.get("patient_id") or f"record-{record_id}",
+        path=str(path),
+        side=side,
+        age=age,
+        sex=row.get("sex", ""),
+        labels_json=labels_text({key: row[key] for key in row if key not in _RESERVED}),
+        report=row.get("report", ""),
+        **more,
+    )
+
+
+def _question_maker(table: Table) -> QuestionMaker:
+    for column in ("record_id", "question", "answer"):
+        if column not in table[0]:
+            raise ManifestError(f"the questions table has no column {column}")
+    # Floors are taken per template; without a column, questions of the same words are one template.
+    texts = sorted({cells["question"] for cells in table})
+    templates = {text: number for number, text in enumerate(texts)}
+
+    def make(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
+        by_id = {row.record_id: row for row in rows}
+        by_id |= {Path(row.record_id).name: row for row in rows}
+        kept: Questions = {split: [] for split in SPLITS}
+        dropped = 0
+        for number, cells in enumerate(table):
+            wanted = cells["record_id"]
+            row = by_id.get(wanted) or by_id.get(without_suffix(wanted))
+            if row is None:
+                dropped += 1
+                continue
+            template_id = templates[cells["question"]]
+            kept[row.split].append(_question(cells, number, row, template_id))
+        if dropped == len(table):
+            raise ManifestError(
+                f"none of the {dropped} questions names a usable record; compare its record_id "
+                f"column with {', '.join(list(by_id)[:3])}, ..."
+            )
+        return kept, {"questions_dropped": {"recording not available": dropped}}
+
+    return make
+
+
+def _question(cells: dict[str, str], number: int, row: RecordRow, template_id: int) -> Question:
+    where = f"questions table line {number + 2}"
+    try:
+        template_id = int(cells.get("template_id") or template_id)
+    except ValueError as error:
+        raise ManifestError(f"{where}: template_id is not an integer") from error
+    options = [name.strip() for name in (cells.get("options") or "").split(";") if name.strip()]
+    return Question(
+        id=cells.get("id") or f"own-{number:07d}",
+        question=cells["question"],
+        answer=canonical_answer(cells["answer"].split(";")),
+        question_type=cells.get("question_type") or "own",
+        record_ids=[row.record_id],
+        patient_ids=[row.patient_id],
+        template_id=template_id,
+        options=options or None,
+        origin="own",
+    )

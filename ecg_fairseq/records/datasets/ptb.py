@@ -1,0 +1,74 @@
+"""PTB Diagnostic ECG Database in its own layout: ``patientNNN/sNNNN.hea``, 15 leads at 1000 Hz.
+
+549 records of 290 patients. The twelve usual leads lie in ``.dat``, Frank's three in ``.xyz``;
+recipes choose leads by name. The challenge's copy of it (source ``ptb``) has no patient ids.
+Bousseljot et al. 1995, doi 10.13026/C28C71.
+"""
+
+from pathlib import Path
+
+from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.labels.labels_that_occur import seen_label_set
+from ecg_fairseq.records.manifest.splits import keep_fraction
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.readers.wfdb_comments import (
+    comment_lines,
+    comment_value,
+    parse_age,
+    parse_sex,
+)
+from ecg_fairseq.records.readers.wfdb_header import read_header_text
+from ecg_fairseq.records.source_record import SourceRecord, labels_text
+
+_HEADERS = "patient*/*.hea"
+
+
+def is_ptb_diagnostic(folder: Path) -> bool:
+    """Say whether a folder has the database's own layout."""
+    return any(folder.glob(_HEADERS))
+
+
+def ptb_diagnostic_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -> RawDataset:
+    """Return the database as a dataset; sides are drawn by patient, labels are diagnoses.
+
+    Args:
+        folder: holds ``patient001/`` and so on.
+        fraction: share of the patients to keep.
+
+    Raises:
+        ManifestError: no header is there.
+    """
+    headers = sorted(path for path in folder.glob(_HEADERS) if not path.name.startswith("."))
+    if not headers:
+        raise ManifestError(f"no WFDB header {_HEADERS} below {folder}; check the folder")
+    sources = [_source(path) for path in headers]
+    return RawDataset(
+        "ptb",
+        [item for item in sources if keep_fraction(item.patient_id, fraction, seed)],
+        "patient",
+        label_set=seen_label_set("diagnosis", ("diagnosis",), sources),
+        notes={"patients": "the folders patientNNN"},
+    )
+
+
+def _source(path: Path) -> SourceRecord:
+    try:
+        comments = comment_lines(read_header_text(path))
+    except RecordError:
+        comments = []  # the preparation reads it again and lists it with the reason
+    more = comment_value(comments, "Additional diagnoses")
+    labels = {
+        "diagnosis": comment_value(comments, "Reason for admission"),
+        "infarction": comment_value(comments, "Acute infarction (localization)"),
+        "former_infarction": comment_value(comments, "Former infarction (localization)"),
+        "additional": [part.strip() for part in more.split(",") if part.strip()],
+    }
+    return SourceRecord(
+        record_id=path.stem,
+        patient_id=path.parent.name,
+        path=str(path.resolve().with_suffix("")),
+        source=f"{path.parent.name}/{path.stem}",
+        age=parse_age(comment_value(comments, "age")),
+        sex=parse_sex(comment_value(comments, "sex")),
+        labels_json=labels_text(labels),
+    )

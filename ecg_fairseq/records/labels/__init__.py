@@ -1,0 +1,1 @@
+"""Labels of recordings: sets, tables and files of them."""

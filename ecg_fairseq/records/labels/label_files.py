@@ -1,0 +1,198 @@
+"""Label files of a classification problem, in the form in which fairseq-signals writes them.
+
+``y.npy``: float64 (N, K), row ``idx`` belongs to recording ``idx``. ``label_def.csv``: how often
+each label is positive, on each side and in all. ``pos_weight.txt``: the weights of positive
+examples on the training side, for ``criterion.pos_weight``. Format: fact sheet ecg-fm 1.5.
+
+A label without a positive training example has the weight ``inf``, as published; the criterion
+refuses that, so then ``pos_weight_finite.txt`` stands beside it, with 1 in such places.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.files import atomic_write
+from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.record_row import RecordRow
+
+LABEL_FOLDER = "labels"
+MATRIX_FILE = "y.npy"
+DEFINITION_FILE = "label_def.csv"
+WEIGHTS_FILE = "pos_weight.txt"
+FINITE_WEIGHTS_FILE = "pos_weight_finite.txt"
+LABEL_FILES = (MATRIX_FILE, DEFINITION_FILE, WEIGHTS_FILE, FINITE_WEIGHTS_FILE)
+_WEIGHT_DIGITS = 6
+Columns = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class LabelMatrix:
+    """Labels of recordings.
+
+    Attributes:
+        names: of the K labels.
+        values: float64 (N, K), 0 or 1; a row of NaN for a recording that nobody labelled.
+        sides: N names of sides (``train``, ...), empty for a recording on none.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    sides: tuple[str, ...]
+
+    @property
+    def is_labelled(self) -> np.ndarray:
+        """Bool (N,): whether a recording has labels."""
+        return ~np.isnan(self.values).any(axis=1)
+
+    def counts(self) -> dict[str, int]:
+        """Return side -> number of labelled recordings; sides without any are left out."""
+        labelled = [s for s, has in zip(self.sides, self.is_labelled, strict=True) if has and s]
+        return {side: labelled.count(side) for side in sorted(set(labelled))}
+
+
+def label_matrix(label_set: LabelSet, rows: Sequence[RecordRow]) -> LabelMatrix:
+    """Return the labels of the records of a manifest; skipped records are unlabelled.
+
+    Raises:
+        ManifestError: the label set has no label, or one twice.
+    """
+    names = label_set.labels
+    if not names or len(set(names)) != len(names):
+        raise ManifestError(
+            f"label set {label_set.name!r} has {len(names)} labels, {len(set(names))} of them "
+            "different; expected at least one, each once"
+        )
+    column = {name: number for number, name in enumerate(names)}
+    values = np.full((len(rows), len(names)), np.nan)
+    for number, row in enumerate(rows):
+        positives = label_set.positives(row) if row.is_ok else None
+        if positives is not None:
+            values[number] = 0.0
+            values[number, [column[name] for name in positives if name in column]] = 1.0
+    return LabelMatrix(names, values, tuple(row.split if row.is_ok else "" for row in rows))
+
+
+def definition_columns(matrix: LabelMatrix) -> Columns:
+    """Return the columns of ``label_def.csv``, each with one number for each label.
+
+    First ``pos_count_SIDE``, ``pos_percent_SIDE`` (a share, despite its name) and
+    ``pos_weight_SIDE`` ((1 - share) / share, infinite without a positive) of all sides in
+    alphabetical order, then count and share of all labelled recordings.
+    """
+    labelled = matrix.is_labelled
+    sides = np.array(matrix.sides, dtype=object)
+    found = {side: matrix.values[labelled & (sides == side)] for side in matrix.counts()}
+    counts = {side: values.sum(axis=0).astype(int).tolist() for side, values in found.items()}
+    shares = {side: [n / len(found[side]) for n in counts[side]] for side in found}
+    columns: Columns = {f"pos_count_{side}": counts[side] for side in found}
+    columns |= {f"pos_percent_{side}": shares[side] for side in found}
+    columns |= {
+        f"pos_weight_{side}": [(1 - share) / share if share else math.inf for share in shares[side]]
+        for side in found
+    }
+    whole = matrix.values[labelled].sum(axis=0).astype(int).tolist()
+    columns["pos_count_all"] = whole
+    columns["pos_percent_all"] = [n / max(1, int(labelled.sum())) for n in whole]
+    return columns
+
+
+def definition_text(names: Sequence[str], columns: Columns) -> str:
+    """Return ``label_def.csv`` as text."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["name", *columns])
+    for number, name in enumerate(names):
+        writer.writerow([name, *(repr(values[number]) for values in columns.values())])
+    return stream.getvalue()
+
+
+def weights_text(columns: Columns, side: str = "train", finite: bool = False) -> str | None:
+    """Return ``pos_weight.txt`` as text, or None when no record of the side is labelled.
+
+    Args:
+        columns: see :func:`definition_columns`.
+        side: whose weights.
+        finite: give weight 1 to labels that are positive in no record, or in every one.
+    """
+    weights = columns.get(f"pos_weight_{side}")
+    if weights is None:
+        return None
+    rounded = [float(weight) for weight in np.round(weights, _WEIGHT_DIGITS)]
+    if finite:
+        rounded = [weight if 0 < weight < math.inf else 1.0 for weight in rounded]
+    return f"[{','.join(map(repr, rounded))}]"
+
+
+def write_label_files(folder: Path, matrix: LabelMatrix) -> None:
+    """Write ``y.npy``, ``label_def.csv`` and the weights into ``folder``.
+
+    ``pos_weight.txt`` is left out when no training record is labelled.
+
+    Raises:
+        EcgError: a file cannot be written.
+    """
+    with atomic_write(folder / MATRIX_FILE, "wb") as stream:
+        np.save(stream, matrix.values)
+    columns = definition_columns(matrix)
+    with atomic_write(folder / DEFINITION_FILE) as stream:
+        stream.write(definition_text(matrix.names, columns))
+    published, finite = weights_text(columns), weights_text(columns, finite=True)
+    for name, text in (
+        (WEIGHTS_FILE, published),
+        (FINITE_WEIGHTS_FILE, finite if finite != published else None),
+    ):
+        if text is not None:
+            with atomic_write(folder / name) as stream:
+                stream.write(text)
+
+
+def labels_without_weight(matrix: LabelMatrix) -> list[str]:
+    """Return the labels that are true of no training record, or of every one."""
+    weights = definition_columns(matrix).get("pos_weight_train", [])
+    return [
+        name
+        for name, weight in zip(matrix.names, weights, strict=False)
+        if not 0 < weight < math.inf
+    ]
+
+
+def read_label_names(path: Path) -> tuple[str, ...]:
+    """Return the label names in a ``label_def.csv``; ManifestError when it is not one."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"label definition {path} cannot be read: {error}") from error
+    if not rows or not rows[0] or rows[0][0] != "name":
+        raise ManifestError(f"{path} does not start with the column name; is it a label_def.csv?")
+    return tuple(row[0] for row in rows[1:] if row)
+
+
+def read_label_files(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return (K names, values float64 (N, K)) of a folder with ``y.npy`` and ``label_def.csv``.
+
+    Raises:
+        ManifestError: one is missing, damaged, or they do not fit together.
+    """
+    names = read_label_names(folder / DEFINITION_FILE)
+    path = folder / MATRIX_FILE
+    try:
+        # Mapped, so that a header cannot ask for more memory than the file has bytes.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:
+        # numpy raises almost every built-in exception on damaged headers.
+        raise ManifestError(f"label matrix {path} cannot be read: {error}") from error
+    is_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "fiub"
+    if not is_numbers or values.ndim != 2 or values.shape[1] != len(names):
+        raise ManifestError(
+            f"{path} has shape {getattr(values, 'shape', None)}; expected numbers (records, "
+            f"{len(names)} labels) as {DEFINITION_FILE} names"
+        )
+    return names, values.astype(np.float64)

@@ -1,0 +1,207 @@
+"""Labels of a dataset from a CSV table: one line a recording, one column of 0 and 1 a label.
+
+The first column of these names says which recording a line is about: ``record_id``, the names that
+the dataset itself uses (``study_id``, ``ecg_id``, ...), ``path``, ``save_file``, or ``idx`` as in
+ECG-FM's released ``labels.csv``, which is looked up in ``meta_split.csv`` or ``meta.csv`` beside
+the table or one folder above it.
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.record_row import RecordRow
+
+_TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+_NOT_LABELS = ("patient_id", "subject_id", "split", "age", "sex", "report", "source", "dataset")
+_INDEX_TABLES = ("meta_split.csv", "meta.csv")
+_SUFFIXES = (".mat", ".hea", ".dat", ".xml", ".npy", ".csv", ".dcm")
+_PIECES = re.compile(r"[_/-]")
+
+
+@dataclass
+class _Found:
+    """What a table says: record id -> the labels that are true, and what did not match."""
+
+    names: tuple[str, ...]
+    positives: dict[str, tuple[str, ...]]
+    num_unmatched: int = 0
+    unmatched: str = ""
+
+
+def truth_of(cell: str) -> bool | None:
+    """Return whether a cell says yes (``1``, ``true``) or no (``0``, ``false``), None if neither.
+
+    >>> truth_of("True"), truth_of("0.0"), truth_of("maybe")
+    (True, False, None)
+    """
+    return _TRUTH.get(cell.strip().lower())
+
+
+def with_label_table(raw_dataset: RawDataset, path: Path) -> RawDataset:
+    """Return the dataset with the labels of a table in place of its own.
+
+    Recordings that the table does not list are unlabelled; they, and lines about no recording of
+    the dataset, are counted in the notes.
+
+    Raises:
+        ManifestError: the table is missing or damaged, holds other values than 0 and 1, names a
+            recording twice, or names none of the dataset's.
+    """
+    found = _read(path, raw_dataset)
+    num_absent = sum(source.record_id not in found.positives for source in raw_dataset.sources)
+    if not found.positives:
+        raise ManifestError(
+            f"label table {path}: none of its {found.num_unmatched} lines is about a recording of "
+            f"{raw_dataset.name}; it says {found.unmatched!r}, the dataset has "
+            f"{raw_dataset.sources[0].record_id!r}"
+            if raw_dataset.sources
+            else f"label table {path}: {raw_dataset.name} has no recording to label"
+        )
+    if num_absent or found.num_unmatched:
+        print(
+            f"label table {path}: {num_absent} recordings of {raw_dataset.name} are not in it and "
+            f"stay unlabelled; {found.num_unmatched} of its lines are about other recordings",
+            file=sys.stderr,
+        )
+    note = {
+        "file": path.name,
+        "records_not_listed": num_absent,
+        "lines_of_no_record": found.num_unmatched,
+    }
+
+    def positives(row: RecordRow) -> Collection[str] | None:
+        return found.positives.get(row.record_id)
+
+    return replace(
+        raw_dataset,
+        label_set=LabelSet(path.stem, found.names, positives),
+        notes={**raw_dataset.notes, "label_table": note},
+    )
+
+
+def _read(path: Path, raw_dataset: RawDataset) -> _Found:
+    lines = _lines(path)
+    header = next(lines, [])
+    key = next((name for name in _key_names(raw_dataset) if name in header), None)
+    columns = [(n, name) for n, name in enumerate(header) if _is_label(name, raw_dataset)]
+    names = tuple(name for _, name in columns)
+    if key is None or not names or len(set(header)) != len(header):
+        raise ManifestError(
+            f"label table {path} has the columns {', '.join(header)[:200]}; expected one of "
+            f"{', '.join(_key_names(raw_dataset))}, and a column for each label, all different"
+        )
+    place, known = header.index(key), _known_names(raw_dataset)
+    stems = _save_files(path) if key == "idx" else {}
+    found, kinds = _Found(names, {}), dict[tuple[str, ...], tuple[str, ...]]()
+    for number, cells in enumerate(lines, 2):
+        if len(cells) != len(header):
+            raise ManifestError(
+                f"label table {path} line {number} has {len(cells)} cells, its header "
+                f"{len(header)}; quote texts that hold commas"
+            )
+        truths = _truths(cells, columns, f"label table {path} line {number}")
+        text = stems.get(cells[place], "") if key == "idx" else cells[place]
+        record_id = _record_id(text, known, is_file=key in ("idx", "save_file", "path"))
+        if record_id is None:
+            found.num_unmatched += 1
+            found.unmatched = found.unmatched or text or f"{key} {cells[place]}"
+        elif record_id in found.positives:
+            raise ManifestError(
+                f"label table {path} line {number}: {key} {cells[place]!r} is recording "
+                f"{record_id}, which another line labels already"
+            )
+        else:
+            # Most recordings share their labels with many others: one tuple for all of them.
+            found.positives[record_id] = kinds.setdefault(truths, truths)
+    return found
+
+
+def _key_names(raw_dataset: RawDataset) -> tuple[str, ...]:
+    return ("record_id", *raw_dataset.id_columns, "path", "save_file", "idx")
+
+
+def _is_label(name: str, raw_dataset: RawDataset) -> bool:
+    return bool(name) and name not in _NOT_LABELS and name not in _key_names(raw_dataset)
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            yield from (cells for cells in csv.reader(stream) if cells)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"label table {path} cannot be read: {error}") from error
+
+
+def _truths(cells: list[str], columns: list[tuple[int, str]], where: str) -> tuple[str, ...]:
+    true = []
+    for place, name in columns:
+        truth = truth_of(cells[place])
+        if truth is None:
+            raise ManifestError(
+                f"{where}: column {name} holds {cells[place][:40]!r}; expected 0 or 1 (leave out "
+                "columns that are no labels, and lines of recordings that nobody labelled)"
+            )
+        if truth:
+            true.append(name)
+    return tuple(true)
+
+
+def _known_names(raw_dataset: RawDataset) -> dict[str, str]:
+    """Return how a recording may be called -> its record id."""
+    known = {}
+    for source in raw_dataset.sources:
+        if source.source:
+            known[without_suffix(source.source)] = source.record_id
+    return known | {source.record_id: source.record_id for source in raw_dataset.sources}
+
+
+def without_suffix(name: str) -> str:
+    """Return a recording's name without the extension of a format that is read here."""
+    suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(suffix)
+
+
+def _record_id(text: str, known: dict[str, str], is_file: bool) -> str | None:
+    """Return the record that a cell means; file names may hold its id as their end."""
+    text = text.strip()
+    if text in known:
+        return known[text]
+    if not is_file:
+        return known.get(text.removesuffix(".0"))
+    stem = without_suffix(text)
+    if stem in known:
+        return known[stem]
+    for piece in _PIECES.finditer(stem):
+        if stem[piece.end() :] in known:
+            return known[stem[piece.end() :]]
+    return None
+
+
+def _save_files(path: Path) -> dict[str, str]:
+    """Return idx -> file name of the .mat, from fairseq-signals' tables near a label table."""
+    for folder in (path.parent, path.parent.parent):
+        for name in _INDEX_TABLES:
+            if (folder / name).is_file():
+                return _read_index(folder / name)
+    raise ManifestError(
+        f"label table {path} names recordings by idx; put its meta_split.csv or meta.csv (columns "
+        "idx and save_file) beside it, or give it a column record_id"
+    )
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    lines = _lines(path)
+    header = next(lines, [])
+    if "idx" not in header or "save_file" not in header:
+        raise ManifestError(f"{path} has no columns idx and save_file; is it fairseq-signals' own?")
+    idx, file = header.index("idx"), header.index("save_file")
+    return {
+        cells[idx]: PurePosixPath(cells[file]).name for cells in lines if len(cells) == len(header)
+    }

@@ -1,0 +1,1 @@
+"""A manifest folder, opened: records, store, splits, and the checks between manifests."""

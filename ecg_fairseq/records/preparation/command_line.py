@@ -1,0 +1,142 @@
+"""The command line shared by all scripts of ``manifests/``."""
+
+import argparse
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ecg_fairseq.errors import EcgError
+from ecg_fairseq.progress import MODES
+from ecg_fairseq.records.labels.label_table import with_label_table
+from ecg_fairseq.records.manifest.store import DTYPES
+from ecg_fairseq.records.preparation.merge import write_command
+from ecg_fairseq.records.preparation.percentiles import PERCENTILE_RULES
+from ecg_fairseq.records.preparation.prepare import PrepareOptions, estimate, prepare, summary_line
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.questions.sample import parse_limits
+from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
+
+
+def manifest_parser(description: str | None, raw_help: str) -> argparse.ArgumentParser:
+    """Return a parser with the options every dataset script has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("raw_dir", metavar="RAW_DIR", type=Path, help=raw_help)
+    parser.add_argument("--out", type=Path, required=True, help="manifest folder to write")
+    parser.add_argument("--recipe", required=True, help=f"one of {', '.join(RECIPE_NAMES)}")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of splits and questions")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="values in the store")
+    parser.add_argument(
+        "--shard", type=_shard, metavar="i/n", help="write only part i of n (0/n to (n-1)/n)"
+    )
+    parser.add_argument(
+        "--fraction", type=float, default=1.0, help="share of the patients to use (default 1)"
+    )
+    parser.add_argument(
+        "--max-skip-fraction",
+        type=float,
+        default=0.1,
+        help="stop when more records than this share are unusable (default 0.1)",
+    )
+    parser.add_argument(
+        "--percentile-rule",
+        choices=PERCENTILE_RULES,
+        default="exact",
+        help="first-four-windows is ECG-Byte's published rule",
+    )
+    parser.add_argument(
+        "--max-questions",
+        metavar="SIDE=N,...",
+        default="",
+        help="ask at most N questions of a side, a seeded sample: valid=500,test=1500",
+    )
+    parser.add_argument(
+        "--label-table",
+        type=Path,
+        metavar="CSV",
+        help="labels in place of the dataset's own: column record_id (or as the dataset calls it), "
+        "and one column of 0 and 1 for each label",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="estimate time and disk, write none")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace another manifest in --out"
+    )
+    parser.add_argument("--progress", choices=MODES, default="auto", help="how to show progress")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected i/n with 0 <= i < n")
+    return int(index), int(count)
+
+
+def options_from(arguments: argparse.Namespace) -> PrepareOptions:
+    """Return the preparation's options from parsed arguments."""
+    return PrepareOptions(
+        out=arguments.out,
+        recipe=get_recipe(arguments.recipe),
+        workers=arguments.workers,
+        seed=arguments.seed,
+        dtype=arguments.dtype,
+        shard=arguments.shard,
+        max_skip_fraction=arguments.max_skip_fraction,
+        percentile_rule=arguments.percentile_rule,
+        progress=arguments.progress,
+        overwrite=arguments.overwrite,
+        max_questions=parse_limits(arguments.max_questions),
+    )
+
+
+def dataset_from(
+    arguments: argparse.Namespace, make_dataset: Callable[[argparse.Namespace], RawDataset]
+) -> RawDataset:
+    """Return the dataset of a dataset script, with the options that all scripts share applied.
+
+    Raises:
+        ManifestError: the raw data or the label table are missing or damaged.
+    """
+    raw_dataset = make_dataset(arguments)
+    return (
+        with_label_table(raw_dataset, arguments.label_table)
+        if arguments.label_table
+        else raw_dataset
+    )
+
+
+def run_manifest_script(
+    parser: argparse.ArgumentParser,
+    make_dataset: Callable[[argparse.Namespace], RawDataset],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse, prepare, and print the summary as JSON on the last line of stdout.
+
+    Returns:
+        0 on success, 1 on a failure that is explained on stderr; bad usage exits with 2.
+    """
+    arguments = parser.parse_args(argv)
+    try:
+        options = options_from(arguments)
+        options.check()
+        raw_dataset = dataset_from(arguments, make_dataset)
+        if arguments.dry_run:
+            print(json.dumps(estimate(raw_dataset, options)))
+        else:
+            summary = prepare(raw_dataset, options)
+            if options.shard:
+                words = sys.argv[1:] if argv is None else argv
+                write_command(options.out, inspect.getfile(make_dataset), words)
+            print(summary_line(summary))
+    except EcgError as error:
+        if arguments.debug:
+            traceback.print_exc()
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,113 @@
+"""What a dataset script hands to the preparation: the records and the side each is on."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.questions.question import Question
+from ecg_fairseq.records.readers.any_format import open_array, read_record
+from ecg_fairseq.records.readers.code_15_hdf5 import is_hdf5, read_code15
+from ecg_fairseq.records.record import EcgRecord
+from ecg_fairseq.records.record_row import RecordRow
+from ecg_fairseq.records.source_record import SourceRecord
+
+Questions = dict[str, list[Question]]
+# Called with the final rows (sides known) and the seed; returns questions per side and notes.
+QuestionMaker = Callable[[Sequence[RecordRow], int], tuple[Questions, dict[str, Any]]]
+STRADDLE_RULES = ("move", "drop")
+
+
+def no_questions(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
+    """Return no questions: the dataset has none."""
+    return {}, {}
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """A dataset ready for preparation.
+
+    Attributes:
+        straddle: what happens to a record whose patient or twin is on an earlier side: ``move`` it
+            there, or ``drop`` it (then the side keeps only what was published for it).
+        label_set: columns of ``labels/y.npy``, or None for a dataset without such labels.
+        id_columns: what the dataset's own tables call record ids (``study_id``), for label tables.
+        left_out: (record id, patient id, reason) of records excluded before reading.
+    """
+
+    name: str
+    sources: list[SourceRecord]
+    split_rule: str
+    straddle: str = "move"
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
+    make_questions: QuestionMaker = no_questions
+    label_set: LabelSet | None = None
+    id_columns: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse an empty dataset, doubled ids and unknown rules with a ManifestError."""
+        if not self.sources:
+            raise ManifestError(f"{self.name}: no record is left to prepare; check the options")
+        if self.straddle not in STRADDLE_RULES:
+            raise ManifestError(f"straddle rule {self.straddle!r}; expected {STRADDLE_RULES}")
+        doubled = first_double(source.record_id for source in self.sources)
+        if doubled is not None:
+            raise ManifestError(
+                f"{self.name}: record id {doubled!r} occurs twice; ids must be unique"
+            )
+
+
+def first_double(names: Iterable[str]) -> str | None:
+    """Return the first name that occurs a second time, or None."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def load_source(source: SourceRecord) -> EcgRecord:
+    """Read the signal of a source.
+
+    Raises:
+        RecordError: the file or the row cannot be used.
+    """
+    if source.array_row < 0:
+        record = read_record(source.path, source.record_id, source.patient_id)
+        if source.unit_mv == 1.0:
+            return record
+        return replace(record, signal=record.signal * np.float32(source.unit_mv))
+    if is_hdf5(source.path):
+        path = Path(source.path)
+        return read_code15(path, source.array_row, source.record_id, source.patient_id)
+    array = open_array(source.path)
+    if array.ndim != 3 or source.array_row >= len(array):
+        raise RecordError(
+            f"{source.path} has shape {array.shape}; expected (N, L, T) with row {source.array_row}"
+        )
+    signal = np.array(array[source.array_row], dtype=np.float32) * np.float32(source.unit_mv)
+    _check_unit(signal, source)
+    return EcgRecord(
+        signal,
+        source.leads,
+        source.fs_hz,
+        source.record_id,
+        source.patient_id,
+        f"{Path(source.path).name}[{source.array_row}]",
+    )
+
+
+def _check_unit(signal: np.ndarray, source: SourceRecord) -> None:
+    """Refuse arrays that are obviously not in the stated unit: no ECG swings by 100 mV."""
+    spread = float(np.median(np.nanstd(signal, axis=1))) if np.isfinite(signal).any() else 0.0
+    if spread > 100.0:
+        raise RecordError(
+            f"the leads of row {source.array_row} vary by {spread:.0f} mV; an ECG varies by about "
+            "0.2 mV: give the unit of the array (--unit uV)"
+        )

@@ -1,0 +1,1 @@
+"""Training lists ``{split}.tsv``, and the segments that their lines mean."""

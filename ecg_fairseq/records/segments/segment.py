@@ -1,0 +1,157 @@
+"""One segment as the loaders see it, and the rows of a packed store as segments."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.manifest.folder import read_meta
+from ecg_fairseq.records.manifest.store import Store, decode_values
+from ecg_fairseq.records.record_row import COLUMNS
+from ecg_fairseq.records.segments.list_lines import (
+    blocks_of_lines,
+    line_bounds,
+    split_fields,
+)
+from ecg_fairseq.signal.recipe import Strip
+
+_FIRST_ROW, _NUM_SEGMENTS = COLUMNS.index("first_row"), COLUMNS.index("num_segments")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSegment:
+    """One segment as it was stored.
+
+    Attributes:
+        signal: float32 (L, T); a read-only view where the store allows it.
+        leads: canonical names of its rows.
+        fs_hz: its rate.
+        idx: line of the recording in ``y.npy``; -1 where a file does not say it.
+        label: a ``.mat`` file's own labels, float32 (K,).
+        patient: a ``.mat`` file's ``patient_id``, where it is a whole number.
+    """
+
+    signal: np.ndarray
+    leads: tuple[str, ...]
+    fs_hz: float
+    idx: int
+    label: np.ndarray | None = None
+    patient: int | None = None
+
+
+class StoreSource:
+    """The packed store of a manifest folder whose segments are leads by samples.
+
+    Args:
+        folder: with ``meta.json``.
+
+    Raises:
+        ManifestError: it is damaged, or its segments are not leads on one time axis.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        meta = read_meta(folder)
+        try:
+            shape = tuple(int(size) for size in meta["layout"]["shape"])
+            strips = [_strip(strip) for strip in meta["layout"]["strips"]]
+            self.store = Store(folder, meta["store"], shape)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ManifestError(
+                f"{folder}/meta.json: layout or store are not described ({error!r}); make it anew"
+            ) from error
+        self.folder = folder
+        self.leads, self.fs_hz = _plain_leads(strips, shape, folder, meta)
+        self._arrays: dict[int, np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the mapped files behind: a worker process maps them itself."""
+        return {**self.__dict__, "_arrays": {}}
+
+    @property
+    def num_samples(self) -> int:
+        """Samples T of every segment."""
+        return self.store.shape[1]
+
+    def read(self, row: int, idx: int) -> StoredSegment:
+        """Return one row of the store."""
+        index, inside = self.store.locate(row)
+        shard = self._arrays.get(index)
+        if shard is None:
+            # A plain array over the same mapping: indexing a numpy.memmap is ten times slower.
+            shard = self._arrays[index] = np.asarray(self.store.array(index))
+        signal = shard[inside]
+        if signal.dtype != np.float32:
+            signal = decode_values(signal, self.store.scale_mv)
+        return StoredSegment(signal, self.leads, self.fs_hz, idx)
+
+    def recordings(self) -> np.ndarray:
+        """Return for every row of the store its recording's line in ``records.tsv``, from 0.
+
+        Returns:
+            int32 (rows,), -1 where a row belongs to none.
+
+        Raises:
+            ManifestError: ``records.tsv`` is damaged or does not fit the store.
+        """
+        first_rows, counts = _rows_of_recordings(self.folder / "records.tsv")
+        lines = np.flatnonzero(counts > 0)
+        lines = lines[np.argsort(first_rows[lines], kind="stable")]
+        first, count = first_rows[lines], counts[lines]
+        ends = first + count
+        is_apart = (ends[:-1] <= first[1:]).all()
+        if len(first) and not (first[0] >= 0 and ends[-1] <= len(self.store) and is_apart):
+            raise ManifestError(
+                f"{self.folder}/records.tsv: rows of recordings overlap or go beyond the store of "
+                f"{len(self.store)} rows; make the manifest anew"
+            )
+        owners = np.full(len(self.store), -1, dtype=np.int32)
+        before = np.cumsum(count) - count
+        owners[np.repeat(first - before, count) + np.arange(count.sum())] = np.repeat(lines, count)
+        return owners
+
+
+def _strip(described: dict[str, Any]) -> Strip:
+    lead, kind = str(described["lead"]), str(described["kind"])
+    return Strip(lead, kind, float(described["fs_hz"]), int(described["num_samples"]))
+
+
+def _plain_leads(
+    strips: list[Strip], shape: tuple[int, ...], folder: Path, meta: dict[str, Any]
+) -> tuple[tuple[str, ...], float]:
+    """Return leads and rate of a layout (L, T); ManifestError for any other layout."""
+    rates = {strip.fs_hz for strip in strips}
+    is_plain = (
+        len(shape) == 2
+        and len(strips) == shape[0]
+        and len(rates) == 1
+        and all(strip.kind == "lead" and strip.num_samples == shape[1] for strip in strips)
+    )
+    if not is_plain:
+        raise ManifestError(
+            f"{folder}: recipe {meta['recipe'].get('name')} stores segments of shape {shape}; "
+            "training on signals needs leads by samples: use a recipe such as ecg_fm"
+        )
+    return tuple(strip.lead for strip in strips), rates.pop()
+
+
+def _rows_of_recordings(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``first_row`` and ``num_segments`` of every line of ``records.tsv``, int64 (N,).
+
+    Nothing else of the file is kept; a million recordings would be a GB of Python objects.
+    """
+    columns: list[tuple[np.ndarray, np.ndarray]] = []
+    for content, number in blocks_of_lines(path):
+        starts, ends = line_bounds(content)
+        if number == 1:
+            header = content[: ends[0]].tobytes() if len(ends) else b""
+            if header != "\t".join(COLUMNS).encode():
+                raise ManifestError(f"{path} starts with {header[:80]!r}; make the manifest anew")
+            starts, ends, number = starts[1:], ends[1:], 2
+        fields = split_fields(path, content, (starts, ends), len(COLUMNS), number)
+        first_rows = fields.integers(_FIRST_ROW, "first_row")
+        columns.append((first_rows, fields.integers(_NUM_SEGMENTS, "num_segments")))
+    if not columns:
+        raise ManifestError(f"{path} is empty; make the manifest anew")
+    return np.concatenate([rows for rows, _ in columns]), np.concatenate([n for _, n in columns])

@@ -1,0 +1,1 @@
+"""A simulated cohort, and any dataset's published layout written from it."""

@@ -1,0 +1,1 @@
+"""What scripts/saliency_truth.py measures."""

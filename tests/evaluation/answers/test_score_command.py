@@ -1,0 +1,97 @@
+"""``ecg-fairseq score`` end to end on logs made here."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from ecg_fairseq.cli.main import main
+from ecg_fairseq.evaluation.answers.blind import blind_partners
+
+
+@pytest.fixture
+def questions(make_question):
+    return [
+        make_question(i, patients=(f"p{i % 8}",), template=i % 2, answer=["yes" if i % 3 else "no"])
+        for i in range(24)
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, questions, log_text):
+    """Logs of a sighted run that is always right and of a blind one that says yes."""
+    manifest = SimpleNamespace(
+        meta={"dataset": "made here", "recipe": {"name": "ecg_byte"}, "data_sha256": "abc"},
+        split_hash="def",
+        questions=lambda split: questions if split == "test" else [],
+    )
+    monkeypatch.setattr("ecg_fairseq.records.manifest.folder.Manifest.load", lambda path: manifest)
+    sighted = [
+        (i, q.answer_text, [(-0.1, q.answer_text.upper()), (-3, "no"), (-0.2, "yes")])
+        for i, q in reversed(list(enumerate(questions)))
+    ]
+    blind = [(i, q.answer_text, [(-0.1, "yes")]) for i, q in enumerate(questions)]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "generate-test.txt").write_text(log_text(sighted))
+    (tmp_path / "blind.txt").write_text(log_text(blind))
+    return tmp_path
+
+
+def score(folder, *words):
+    return main(["score", *[str(word) for word in words], "--resamples", "100"])
+
+
+def test_scores_a_log_and_its_blind_run(folder, questions, capsys):
+    log, blind = folder / "run" / "generate-test.txt", folder / "blind.txt"
+    assert score(folder, log, folder / "manifest", "--blind", blind) == 0
+    scores = json.loads((folder / "run" / "scores.json").read_text())
+    assert scores["exact_match"] == 1.0
+    assert scores["blind_exact_match"] == pytest.approx(16 / 24)
+    assert scores["closed_set_accuracy"] == pytest.approx(16 / 24)
+    assert (scores["data_sha256"], scores["split_hash"]) == ("abc", "def")
+    lines = (folder / "run" / "blind_predictions.jsonl").read_text().splitlines()
+    shown = [json.loads(line)["record_ids"] for line in lines]
+    assert shown == [questions[i].record_ids for i in blind_partners(questions)]
+    table = capsys.readouterr().out
+    assert "exact match (free text)" in table
+    assert "WordNet" in table
+
+
+def test_anyone_can_recompute_from_predictions(folder, capsys):
+    log, blind = folder / "run" / "generate-test.txt", folder / "blind.txt"
+    score(folder, log, folder / "manifest", "--blind", blind, "--out", folder / "first")
+    first = capsys.readouterr().out
+    answers = folder / "first" / "predictions.jsonl"
+    blind = folder / "first" / "blind_predictions.jsonl"
+    assert score(folder, answers, "--blind", blind, "--out", folder / "second") == 0
+    assert capsys.readouterr().out == first
+    ours = json.loads((folder / "first" / "scores.json").read_text())
+    theirs = json.loads((folder / "second" / "scores.json").read_text())
+    assert {name: ours[name] for name in theirs} == theirs
+    for name in ("predictions.jsonl", "blind_predictions.jsonl"):
+        again = (folder / "second" / name).read_bytes()
+        assert again == (folder / "first" / name).read_bytes()
+
+
+def test_part_of_the_answers_is_refused_with_a_manifest(folder, capsys):
+    score(folder, folder / "run" / "generate-test.txt", folder / "manifest")
+    answers = folder / "run" / "predictions.jsonl"
+    answers.write_text("".join(answers.read_text().splitlines(keepends=True)[:5]))
+    capsys.readouterr()
+    assert score(folder, answers, folder / "manifest", "--out", folder / "x") == 1
+    assert "5 of the manifest's 24" in capsys.readouterr().err
+    assert score(folder, answers, "--out", folder / "x") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run/generate-test.txt"], "give the manifest folder"),
+        (["run/generate-test.txt", "m", "--subset", "valid"], "beyond the 0 questions"),
+        (["absent.txt", "m"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_explained(folder, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(folder)
+    assert score(folder, *words) == 1
+    assert message in capsys.readouterr().err
