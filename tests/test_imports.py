@@ -108,7 +108,7 @@ SHARED_NETWORKS = {"layers", "encoders", "language_model"}
 
 
 def other_system(path: Path, target: str) -> list[str]:
-    """Return a sentence when networks/<system> imports another system, or a shared room imports one.
+    """Return a sentence when a system or a shared room of networks/ imports another system.
 
     The single modules beside the systems know them all.
     """
