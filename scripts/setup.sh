@@ -6,7 +6,8 @@
 #        bash scripts/setup.sh --print-stamp   print the hash of all inputs (tests use it)
 #
 #   PYTHON     the interpreter to make .venv from (default: python3, or the first python3.N >= 3.11)
-#   ECG_TORCH  what to give pip for torch, e.g. "torch==2.13.0" or "torch --index-url URL"
+#   ECG_TORCH  what to give pip for torch, e.g. "torch==2.13.0" or "torch --index-url URL"; without it a
+#              machine without a GPU gets a CPU build where pip's settings offer one
 #
 # The order matters. torch comes first, from wherever the user's pip settings point, because fairseq
 # compiles against it; an isolated build of fairseq would fetch a second torch, hence
@@ -43,13 +44,14 @@ trap 'printf "setup: ERROR: line %s failed: %s\n" "$LINENO" "$BASH_COMMAND" >&2'
 # ---- what the machine offers -------------------------------------------------------------------
 
 is_recent_python() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    # hydra's command line does not run on Python 3.14.
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null
 }
 
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         is_recent_python "$PYTHON" || die "PYTHON=$PYTHON is $(describe_python "$PYTHON");" \
-            "Python 3.11 or newer is needed. Set PYTHON to a newer interpreter."
+            "Python 3.11, 3.12 or 3.13 is needed. Set PYTHON to such an interpreter."
         printf '%s\n' "$PYTHON"
         return
     fi
@@ -60,7 +62,7 @@ find_python() {
             return
         fi
     done
-    die "python3 is $(describe_python python3); Python 3.11 or newer is needed. Install it" \
+    die "python3 is $(describe_python python3); Python 3.11, 3.12 or 3.13 is needed. Install it" \
         "(Debian and Ubuntu: apt-get install python3.11 python3.11-venv python3.11-dev)," \
         "or say where it is: PYTHON=/path/to/python3.11 bash scripts/setup.sh"
 }
@@ -139,8 +141,21 @@ step() {
 
 pip_install() { "$VENV_PYTHON" -m pip install "$@"; }
 
+# A .venv that is a link may lead to another clone's: nothing is installed or cleared there.
+refuse_foreign_venv() {
+    [ -L "$VENV" ] || return 0
+    local place owner
+    place=$(readlink -f "$VENV" || true)
+    [ -d "$VENV" ] || die ".venv is a link to ${place:-a folder} that is not there. Remove the link."
+    owner=$(cat "$OWNER_FILE" 2>/dev/null || true)
+    [ "$owner" != "$PROJECT" ] && [ -n "$(ls -A "$VENV/")" ] || return 0
+    die ".venv is a link to $place, which holds ${owner:+the environment of }${owner:-something}" \
+        "that this script did not make for $PROJECT. Remove the link, or point it to an empty folder."
+}
+
 make_venv() {
     local python=$1 reason=""
+    refuse_foreign_venv
     if [ ! -e "$VENV_PYTHON" ] && [ ! -L "$VENV_PYTHON" ]; then
         reason="new"
     elif ! is_recent_python "$VENV_PYTHON"; then
@@ -164,8 +179,34 @@ make_venv() {
     mkdir -p "$LOGS" "$WHEELS"
 }
 
+has_gpu() {
+    compgen -G '/dev/nvidia[0-9]*' >/dev/null || [ -e /dev/kfd ] || [ -e /dev/dxg ]
+}
+
+# Without a GPU, a CPU build saves most of the download, where pip's own settings offer one.
+choose_torch() {
+    [ -z "${ECG_TORCH:-}" ] && ! has_gpu || return 0
+    local build version
+    for build in $(pip_versions torch); do
+        version=${build%%+*}
+        [ "$build" = "$version+cpu" ] || continue
+        "$VENV_PYTHON" -c "if True:
+            import sys
+            found = tuple(int(part) for part in '$version'.split('.')[:2])
+            sys.exit(not (2, 6) <= found < (2, 17))" || continue
+        say "torch: no GPU here, and pip's settings offer the CPU build $build"
+        TORCH="torch==$build"
+        return 0
+    done
+}
+
+pip_versions() {
+    "$VENV_PYTHON" -m pip index versions "$1" 2>/dev/null | sed -n 's/,//g; s/^Available versions: //p'
+}
+
 install_torch() {
     local -a requirement
+    choose_torch
     read -r -a requirement <<<"$TORCH"  # words, so that options may stand beside the requirement
     step torch "torch: pip install $TORCH (one that is installed and fits is kept)" \
         pip_install "${requirement[@]}"

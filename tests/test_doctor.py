@@ -178,5 +178,24 @@ def test_other_hydra_version_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "attempt_import", lambda name: (SimpleNamespace(), ""))
     findings = by_name(list(doctor.check_configuration_packages()))
     assert findings["hydra-core"].state == doctor.NOTE
-    assert "hydra-core==1.3.2" in findings["hydra-core"].advice
+    assert "hydra-core>=1.3.4,<1.4" in findings["hydra-core"].advice
     assert findings["omegaconf"].state == doctor.OK
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [("1.3.3", doctor.NOTE), ("1.3.4", doctor.OK), ("1.3.10", doctor.OK), ("1.4.0", doctor.NOTE)],
+)
+def test_only_hydras_that_are_known_to_serve_are_fine(
+    version: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_distributions(monkeypatch, {"hydra-core": version, "omegaconf": "2.3.1"})
+    monkeypatch.setattr(doctor, "attempt_import", lambda name: (SimpleNamespace(), ""))
+    assert by_name(list(doctor.check_configuration_packages()))["hydra-core"].state == state
+
+
+def test_doctor_and_packaging_name_the_same_versions() -> None:
+    packaging = (PROJECT / "setup.py").read_text()
+    for name, (_, first, end) in doctor.CONFIGURATION_PACKAGES.items():
+        wanted = f"{name}>={'.'.join(map(str, first))},<{'.'.join(map(str, end))}"
+        assert f'"{wanted}"' in packaging

@@ -39,6 +39,11 @@ REQUIRED = {
     "h5py": "h5py",
     "tqdm": "tqdm",
 }
+# What fairseq is configured with: distribution -> (import name, first version, end of versions).
+CONFIGURATION_PACKAGES = {
+    "hydra-core": ("hydra", (1, 3, 4), (1, 4)),
+    "omegaconf": ("omegaconf", (2, 3), (2, 4)),
+}
 # Packages of one feature each: distribution -> (import name, the feature).
 OPTIONAL = {
     "rouge-score": ("rouge_score", "ROUGE scores (pip install 'ecg-fairseq[metrics]')"),
@@ -223,14 +228,25 @@ def check_compiled_fairseq() -> Finding:
 
 
 def check_configuration_packages() -> Iterator[Finding]:
-    """Check hydra and omegaconf against the versions that fairseq-fixed pins."""
-    pins = {"hydra-core": ("hydra", "1.3.2"), "omegaconf": ("omegaconf", "2.3.0")}
-    for distribution, (module, pinned) in pins.items():
+    """Check hydra and omegaconf against the versions that fairseq runs with here."""
+    for distribution, (module, first, end) in CONFIGURATION_PACKAGES.items():
         finding = check_package(distribution, module)
-        if finding.state == OK and finding.value != pinned:
-            advice = f"{FAIRSEQ_DISTRIBUTION} pins {pinned}: pip install {distribution}=={pinned}"
-            finding = Finding(distribution, finding.value, NOTE, advice)
+        is_known = first <= _first_numbers(finding.value, len(first)) and (
+            _first_numbers(finding.value, len(end)) < end
+        )
+        if finding.state == OK and not is_known:
+            wanted = f"{distribution}>={_dotted(first)},<{_dotted(end)}"
+            finding = Finding(distribution, finding.value, NOTE, f"pip install '{wanted}'")
         yield finding
+
+
+def _first_numbers(version: str, count: int) -> tuple[int, ...]:
+    """Return the first numbers of a version (``1.3.8`` -> (1, 3, 8))."""
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split(".")[:count])
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
 
 
 def check_compiled_core() -> Finding:
