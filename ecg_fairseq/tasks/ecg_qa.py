@@ -42,8 +42,7 @@ from ecg_fairseq.networks.language_model.text_tokenizer import (
 )
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.questions.closed_set import candidate_answers
-from ecg_fairseq.records.questions.question import Question
+from ecg_fairseq.records.questions.question import Question, candidate_answers
 from ecg_fairseq.tasks.autocast_task import AutocastTask
 
 logger = logging.getLogger(__name__)

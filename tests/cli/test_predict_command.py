@@ -13,7 +13,7 @@ from ecg_fairseq.cli.main import main
 from ecg_fairseq.records.datasets.own_data import OwnData, own_dataset
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
-from ecg_fairseq.records.questions.closed_set import candidate_answers
+from ecg_fairseq.records.questions.question import candidate_answers
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes import get_recipe
 

@@ -18,8 +18,7 @@ from mutation import mutated
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.labels.label_files import LabelMatrix, read_label_files, write_label_files
-from ecg_fairseq.records.labels.label_table import with_label_table
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset, with_label_table
 from ecg_fairseq.records.readers.folder_search import find_records
 from ecg_fairseq.records.readers.wfdb_writer import write_wfdb_record
 from ecg_fairseq.records.source_record import SourceRecord

@@ -4,7 +4,7 @@ import pytest
 from fairseq_in_process import generate, lines_of
 
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.questions.closed_set import candidate_answers
+from ecg_fairseq.records.questions.question import candidate_answers
 
 
 @pytest.fixture(scope="module")

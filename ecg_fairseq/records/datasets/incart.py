@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError, RecordError
-from ecg_fairseq.records.labels.labels_that_occur import seen_label_set
+from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.wfdb_comments import (
@@ -48,7 +48,7 @@ def incart_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -> RawDat
         "incart",
         [item for item in sources if keep_fraction(item.patient_id, fraction, seed)],
         "patient",
-        label_set=seen_label_set("findings", ("findings",), sources),
+        label_set=label_set_of_what_occurs("findings", ("findings",), sources),
         notes={"patients": "the comments `patient N`"},
     )
 

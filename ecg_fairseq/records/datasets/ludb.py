@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError, RecordError
-from ecg_fairseq.records.labels.labels_that_occur import seen_label_set
+from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.wfdb_comments import (
@@ -85,7 +85,7 @@ def ludb_dataset(
         kept,
         "patient",
         left_out=_not_here(folder, {source.record_id for source in sources}),
-        label_set=seen_label_set(label_set, LABEL_SETS[label_set], sources),
+        label_set=label_set_of_what_occurs(label_set, LABEL_SETS[label_set], sources),
         notes={"patients": "each record its own patient, as published"},
     )
 

@@ -8,7 +8,7 @@ Bousseljot et al. 1995, doi 10.13026/C28C71.
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError, RecordError
-from ecg_fairseq.records.labels.labels_that_occur import seen_label_set
+from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.wfdb_comments import (
@@ -46,7 +46,7 @@ def ptb_diagnostic_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -
         "ptb",
         [item for item in sources if keep_fraction(item.patient_id, fraction, seed)],
         "patient",
-        label_set=seen_label_set("diagnosis", ("diagnosis",), sources),
+        label_set=label_set_of_what_occurs("diagnosis", ("diagnosis",), sources),
         notes={"patients": "the folders patientNNN"},
     )
 

@@ -8,15 +8,12 @@ the table or one folder above it.
 
 import csv
 import re
-import sys
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.labels.label_set import LabelSet
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset
-from ecg_fairseq.records.record_row import RecordRow
+from ecg_fairseq.records.source_record import SourceRecord
 
 _TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _NOT_LABELS = ("patient_id", "subject_id", "split", "age", "sex", "report", "source", "dataset")
@@ -26,8 +23,15 @@ _PIECES = re.compile(r"[_/-]")
 
 
 @dataclass
-class _Found:
-    """What a table says: record id -> the labels that are true, and what did not match."""
+class LabelTable:
+    """What a table says about the recordings of a dataset.
+
+    Attributes:
+        names: of the labels, in the order of the columns.
+        positives: record id -> the labels that are true of it.
+        num_unmatched: number of lines about no recording of the dataset.
+        unmatched: what the first of these calls its recording.
+    """
 
     names: tuple[str, ...]
     positives: dict[str, tuple[str, ...]]
@@ -44,62 +48,32 @@ def truth_of(cell: str) -> bool | None:
     return _TRUTH.get(cell.strip().lower())
 
 
-def with_label_table(raw_dataset: RawDataset, path: Path) -> RawDataset:
-    """Return the dataset with the labels of a table in place of its own.
+def read_label_table(
+    path: Path, sources: Sequence[SourceRecord], id_columns: Sequence[str] = ()
+) -> LabelTable:
+    """Read a label table.
 
-    Recordings that the table does not list are unlabelled; they, and lines about no recording of
-    the dataset, are counted in the notes.
+    Args:
+        sources: recordings that its lines may be about.
+        id_columns: what the dataset's own tables call record ids (``study_id``).
 
     Raises:
-        ManifestError: the table is missing or damaged, holds other values than 0 and 1, names a
-            recording twice, or names none of the dataset's.
+        ManifestError: the table is missing or damaged, holds other values than 0 and 1, or names a
+            recording twice.
     """
-    found = _read(path, raw_dataset)
-    num_absent = sum(source.record_id not in found.positives for source in raw_dataset.sources)
-    if not found.positives:
-        raise ManifestError(
-            f"label table {path}: none of its {found.num_unmatched} lines is about a recording of "
-            f"{raw_dataset.name}; it says {found.unmatched!r}, the dataset has "
-            f"{raw_dataset.sources[0].record_id!r}"
-            if raw_dataset.sources
-            else f"label table {path}: {raw_dataset.name} has no recording to label"
-        )
-    if num_absent or found.num_unmatched:
-        print(
-            f"label table {path}: {num_absent} recordings of {raw_dataset.name} are not in it and "
-            f"stay unlabelled; {found.num_unmatched} of its lines are about other recordings",
-            file=sys.stderr,
-        )
-    note = {
-        "file": path.name,
-        "records_not_listed": num_absent,
-        "lines_of_no_record": found.num_unmatched,
-    }
-
-    def positives(row: RecordRow) -> Collection[str] | None:
-        return found.positives.get(row.record_id)
-
-    return replace(
-        raw_dataset,
-        label_set=LabelSet(path.stem, found.names, positives),
-        notes={**raw_dataset.notes, "label_table": note},
-    )
-
-
-def _read(path: Path, raw_dataset: RawDataset) -> _Found:
     lines = _lines(path)
     header = next(lines, [])
-    key = next((name for name in _key_names(raw_dataset) if name in header), None)
-    columns = [(n, name) for n, name in enumerate(header) if _is_label(name, raw_dataset)]
+    key = next((name for name in _key_names(id_columns) if name in header), None)
+    columns = [(n, name) for n, name in enumerate(header) if _is_label(name, id_columns)]
     names = tuple(name for _, name in columns)
     if key is None or not names or len(set(header)) != len(header):
         raise ManifestError(
             f"label table {path} has the columns {', '.join(header)[:200]}; expected one of "
-            f"{', '.join(_key_names(raw_dataset))}, and a column for each label, all different"
+            f"{', '.join(_key_names(id_columns))}, and a column for each label, all different"
         )
-    place, known = header.index(key), _known_names(raw_dataset)
+    place, known = header.index(key), _known_names(sources)
     stems = _save_files(path) if key == "idx" else {}
-    found, kinds = _Found(names, {}), dict[tuple[str, ...], tuple[str, ...]]()
+    found, kinds = LabelTable(names, {}), dict[tuple[str, ...], tuple[str, ...]]()
     for number, cells in enumerate(lines, 2):
         if len(cells) != len(header):
             raise ManifestError(
@@ -123,12 +97,12 @@ def _read(path: Path, raw_dataset: RawDataset) -> _Found:
     return found
 
 
-def _key_names(raw_dataset: RawDataset) -> tuple[str, ...]:
-    return ("record_id", *raw_dataset.id_columns, "path", "save_file", "idx")
+def _key_names(id_columns: Sequence[str]) -> tuple[str, ...]:
+    return ("record_id", *id_columns, "path", "save_file", "idx")
 
 
-def _is_label(name: str, raw_dataset: RawDataset) -> bool:
-    return bool(name) and name not in _NOT_LABELS and name not in _key_names(raw_dataset)
+def _is_label(name: str, id_columns: Sequence[str]) -> bool:
+    return bool(name) and name not in _NOT_LABELS and name not in _key_names(id_columns)
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
@@ -153,13 +127,13 @@ def _truths(cells: list[str], columns: list[tuple[int, str]], where: str) -> tup
     return tuple(true)
 
 
-def _known_names(raw_dataset: RawDataset) -> dict[str, str]:
+def _known_names(sources: Sequence[SourceRecord]) -> dict[str, str]:
     """Return how a recording may be called -> its record id."""
     known = {}
-    for source in raw_dataset.sources:
+    for source in sources:
         if source.source:
             known[without_suffix(source.source)] = source.record_id
-    return known | {source.record_id: source.record_id for source in raw_dataset.sources}
+    return known | {source.record_id: source.record_id for source in sources}
 
 
 def without_suffix(name: str) -> str:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.progress import MODES
-from ecg_fairseq.records.labels.label_table import with_label_table
 from ecg_fairseq.records.manifest.store import DTYPES
 from ecg_fairseq.records.preparation.merge import write_command
 from ecg_fairseq.records.preparation.percentiles import PERCENTILE_RULES
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, estimate, prepare, summary_line
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset, with_label_table
 from ecg_fairseq.records.questions.sample import parse_limits
 from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
 

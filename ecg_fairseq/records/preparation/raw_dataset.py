@@ -1,6 +1,7 @@
-"""What a dataset script hands to the preparation: the records and the side each is on."""
+"""What a dataset hands to the preparation: its records, their splits, labels and questions."""
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.labels.label_table import read_label_table
 from ecg_fairseq.records.questions.question import Question
 from ecg_fairseq.records.readers.any_format import open_array, read_record
 from ecg_fairseq.records.readers.code_15_hdf5 import is_hdf5, read_code15
@@ -70,6 +72,48 @@ def first_double(names: Iterable[str]) -> str | None:
             return name
         seen.add(name)
     return None
+
+
+def with_label_table(raw_dataset: RawDataset, path: Path) -> RawDataset:
+    """Return the dataset with the labels of a table in place of its own.
+
+    Recordings that the table does not list are unlabelled; they, and lines about no recording of
+    the dataset, are counted in the notes.
+
+    Raises:
+        ManifestError: the table is missing or damaged, holds other values than 0 and 1, names a
+            recording twice, or names none of the dataset's.
+    """
+    sources, name = raw_dataset.sources, raw_dataset.name
+    table = read_label_table(path, sources, raw_dataset.id_columns)
+    if not table.positives:
+        raise ManifestError(
+            f"label table {path}: none of its {table.num_unmatched} lines is about a recording of "
+            f"{name}; it says {table.unmatched!r}, the dataset has {sources[0].record_id!r}"
+            if sources
+            else f"label table {path}: {name} has no recording to label"
+        )
+    num_absent = sum(source.record_id not in table.positives for source in sources)
+    if num_absent or table.num_unmatched:
+        print(
+            f"label table {path}: {num_absent} recordings of {name} are not in it and "
+            f"stay unlabelled; {table.num_unmatched} of its lines are about other recordings",
+            file=sys.stderr,
+        )
+    note = {
+        "file": path.name,
+        "records_not_listed": num_absent,
+        "lines_of_no_record": table.num_unmatched,
+    }
+
+    def positives(row: RecordRow) -> Collection[str] | None:
+        return table.positives.get(row.record_id)
+
+    return replace(
+        raw_dataset,
+        label_set=LabelSet(path.stem, table.names, positives),
+        notes={**raw_dataset.notes, "label_table": note},
+    )
 
 
 def load_source(source: SourceRecord) -> EcgRecord:

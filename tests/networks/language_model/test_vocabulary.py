@@ -11,8 +11,7 @@ from ecg_fairseq.networks.language_model.text_tokenizer import (
     train_text_tokenizer,
 )
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
-from ecg_fairseq.records.questions.closed_set import candidate_answers
-from ecg_fairseq.records.questions.question import Question
+from ecg_fairseq.records.questions.question import Question, candidate_answers
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from ecg_fairseq.records.datasets.ecg_qa import (
     ecg_qa_mimic_dataset,
 )
 from ecg_fairseq.records.datasets.mimic_iv_ecg import mimic_iv_ecg_dataset, read_mimic_iv_ecg
-from ecg_fairseq.records.labels.label_table import with_label_table
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.manifest.leakage import find_leaks
 from ecg_fairseq.records.preparation.command_line import run_manifest_script
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
+from ecg_fairseq.records.preparation.raw_dataset import with_label_table
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.readers.wfdb_writer import write_wfdb_record
 from ecg_fairseq.records.record_row import SPLITS

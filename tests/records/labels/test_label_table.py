@@ -9,9 +9,9 @@ import pytest
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.labels.label_files import label_matrix, read_label_files
-from ecg_fairseq.records.labels.label_table import truth_of, with_label_table
+from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.preparation.command_line import run_manifest_script
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset, with_label_table
 from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.records.source_record import SourceRecord
 
