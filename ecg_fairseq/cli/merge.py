@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="SHARD_DIR",
-        help="folders written by a script of manifests/ with --shard i/n; together all of them",
+        help="folders that `ecg-fairseq prepare` wrote with --shard i/n; together all of them",
     )
     parser.add_argument("--out", type=Path, required=True, help="manifest folder to write")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge, and print the summary as one JSON line."""
+    from ecg_fairseq.records.datasets.registry import dataset_module
     from ecg_fairseq.records.preparation.merge import merge
     from ecg_fairseq.records.preparation.prepare import summary_line
 
-    print(summary_line(merge(arguments.parts, arguments.out, arguments.workers)))
+    print(summary_line(merge(arguments.parts, arguments.out, dataset_module, arguments.workers)))
     return 0

@@ -1,12 +1,15 @@
-"""CODE-15%: ``exams.csv`` with ``exams_part0..17.hdf5``, or fairseq-signals' ``.mat`` of them.
+"""CODE-15%: exams.csv with exams_part0..17.hdf5, or fairseq-signals' meta.csv and org/*.mat.
 
-The parts hold other exams in another order than the table, end with a row of zeros (exam 0), and
-fill short tracings up with zeros; ``trace_file`` is empty for some exams, so tracings are found by
-``exam_id``. fairseq-signals' form is ``meta.csv`` with ``org/*.mat`` and perhaps
-``labels/labels.csv`` and ``meta_split.csv``. Ribeiro et al., Zenodo 4916206; Nature Communications
-11, 1760 (2020); fact sheet ecg-fm 1.2 to 1.5.
+    ecg-fairseq prepare code_15 RAW_DIR --out DIR --recipe ecg_fm --workers 8
+
+No split is published: splits are drawn by patient, or read from a file (--split file). The parts
+hold other exams in another order than the table, end with a row of zeros (exam 0), and fill short
+tracings up with zeros; ``trace_file`` is empty for some exams, so tracings are found by
+``exam_id``. fairseq-signals' form may have ``labels/labels.csv`` and ``meta_split.csv``, too.
+Ribeiro et al., Zenodo 4916206; Nature Communications 11, 1760 (2020); fact sheet ecg-fm 1.2 to 1.5.
 """
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -15,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.datasets.csv_table import number_of, read_columns, whole_number
+from ecg_fairseq.records.datasets.options import add_split_option, choice_from
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.manifest.splits import keep_fraction
@@ -23,6 +27,7 @@ from ecg_fairseq.records.readers.code_15_hdf5 import read_exam_ids
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "CODE-15%'s folder (holds exams.csv, or meta.csv and org/)"
 DIAGNOSES = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
 NORMAL, MALE = "normal_ecg", "is_male"
 LABEL_SETS = {"code_15": (MALE, *DIAGNOSES, NORMAL), "code_15_diagnoses": DIAGNOSES}
@@ -51,6 +56,28 @@ class Code15Choice:
     label_set: str = "code_15"
     fraction: float = 1.0
     seed: int = 0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    add_split_option(parser, SPLIT_RULES)
+    parser.add_argument(
+        "--split-file",
+        type=Path,
+        metavar="CSV",
+        help=f"for --split file: split and exam_id, save_file or idx (default {SPLIT_FILE})",
+    )
+    parser.add_argument(
+        "--label-set",
+        choices=LABEL_SET_CHOICES,
+        default="code_15",
+        help="columns of labels/y.npy: fairseq-signals' eight, or the six diagnoses",
+    )
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return code_15_dataset(arguments.raw_dir, choice_from(Code15Choice, arguments))
 
 
 def code_15_dataset(folder: Path, choice: Code15Choice) -> RawDataset:

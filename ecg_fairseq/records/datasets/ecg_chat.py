@@ -1,11 +1,14 @@
-"""ECG-Chat's ``pretrain_mimic.json``: conversations about recordings of MIMIC-IV-ECG.
+"""ECG-Chat's pretrain_mimic.json: conversations about recordings of MIMIC-IV-ECG.
+
+    ecg-fairseq prepare ecg_chat PRETRAIN_JSON --mimic-iv-ecg DIR --out DIR --recipe ecg_byte
 
 A JSON list; each item has ``ecg``, the recording's path in MIMIC-IV-ECG without suffix, and
 ``conversations``, of which the first turn asks and the second answers, as in ECG-Byte (fact sheet
-ecg-byte 1.1). Further turns are not used. The file has no split, so sides are drawn by subject.
+ecg-byte 1.1). Further turns are not used. The file has no split, so splits are drawn by subject.
 Zhao et al., ECG-Chat (arXiv 2408.08849).
 """
 
+import argparse
 import json
 import sys
 from collections import Counter
@@ -16,10 +19,12 @@ from typing import Any
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.mimic_iv_ecg import ID_COLUMNS, read_mimic_iv_ecg
+from ecg_fairseq.records.datasets.mimic_iv_ecg import add_options as add_subject_options
 from ecg_fairseq.records.preparation.raw_dataset import Questions, RawDataset
 from ecg_fairseq.records.questions.question import Question, canonical_answer
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 
+RAW_HELP = "ECG-Chat's pretrain_mimic.json"
 QUESTION_TYPE = "conversation"
 # All conversations ask for the report in other words, so that they are one template.
 TEMPLATE_ID = 0
@@ -34,6 +39,25 @@ class Conversation:
     record_id: str
     question: str
     answer: str
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    parser.add_argument(
+        "--mimic-iv-ecg", type=Path, metavar="DIR", required=True, help="MIMIC-IV-ECG's folder"
+    )
+    add_subject_options(parser)
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return ecg_chat_dataset(
+        arguments.raw_dir,
+        arguments.mimic_iv_ecg,
+        arguments.patients,
+        arguments.fraction,
+        arguments.seed,
+    )
 
 
 def ecg_chat_dataset(

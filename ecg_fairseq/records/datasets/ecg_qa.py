@@ -1,12 +1,17 @@
-"""ECG-QA on PTB-XL or MIMIC-IV-ECG: question files -> questions of a manifest, without leaks.
+"""ECG-QA on PTB-XL or MIMIC-IV-ECG: question files become questions of a manifest, without leaks.
 
-Oh et al., ECG-QA, NeurIPS 2023 (arXiv 2306.15681); layout in fact sheet heartllm 9. ECG-QA's split
-does not follow PTB-XL's folds, so one of the two must give way: ``ecg-qa`` keeps the published
-questions and drops records whose patient stands on an earlier side; ``ptb-xl`` keeps the folds and
-the questions whose recordings all lie on the side that the question was published for. On
-MIMIC-IV-ECG, which has no folds, there is only ``ecg-qa``.
+    ecg-fairseq prepare ecg_qa ECG_QA_DIR --ptb-xl DIR --out DIR --recipe ecg_byte
+    ecg-fairseq prepare ecg_qa ECG_QA_DIR --mimic-iv-ecg DIR --out DIR --recipe ecg_byte
+
+ECG-QA's own mapping step is not needed: recordings are found through ptbxl_database.csv or
+record_list.csv. Its split does not follow PTB-XL's folds, so one of the two must give way:
+``ecg-qa`` keeps the published questions and drops records whose patient stands in an earlier split;
+``ptb-xl`` keeps the folds and the questions whose recordings all lie in the split that the question
+was published for. MIMIC-IV-ECG has no folds, so there is only ``ecg-qa``. Oh et al., ECG-QA,
+NeurIPS 2023 (arXiv 2306.15681); layout in fact sheet heartllm 9.
 """
 
+import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,14 +24,19 @@ from ecg_fairseq.records.datasets.ecg_qa_files import (
     PTB_XL,
     QUESTION_TYPES,
     SINGLE_TYPES,
+    SPLIT_RULES,
+    STYLE_CHOICES,
     EcgQaChoice,
     EcgQaVersion,
+    parse_question_types,
     question_folder,
     read_questions,
 )
 from ecg_fairseq.records.datasets.mimic_iv_ecg import ID_COLUMNS as MIMIC_ID_COLUMNS
 from ecg_fairseq.records.datasets.mimic_iv_ecg import read_mimic_iv_ecg
-from ecg_fairseq.records.datasets.ptb_xl import ID_COLUMNS, kept_records
+from ecg_fairseq.records.datasets.options import add_split_option, choice_from
+from ecg_fairseq.records.datasets.ptb_xl_files import ID_COLUMNS, kept_records
+from ecg_fairseq.records.datasets.ptb_xl_or_mimic import add_recordings_options, recordings_dataset
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.manifest.splits import SPLIT_ORDER
 from ecg_fairseq.records.preparation.questions_from_labels import label_questions
@@ -39,10 +49,45 @@ __all__ = [
     "QUESTION_TYPES",
     "SINGLE_TYPES",
     "EcgQaChoice",
+    "add_options",
     "ecg_qa_dataset",
     "ecg_qa_mimic_dataset",
+    "make_dataset",
     "place_questions",
 ]
+RAW_HELP = "ECG-QA's folder (holds ecgqa)"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    add_recordings_options(parser)
+    parser.add_argument("--style", choices=STYLE_CHOICES, default="template", help="wording")
+    parser.add_argument(
+        "--question-types", default=",".join(SINGLE_TYPES), help="comma-separated, or all"
+    )
+    text = "whose sides count; ptb-xl keeps only questions whose ECGs are on their own side"
+    add_split_option(parser, SPLIT_RULES, text)
+    parser.add_argument("--label-questions", action="store_true", help="add label-built questions")
+    parser.add_argument(
+        "--label-questions-for", default="train,valid,test", help="sides that get them"
+    )
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    wanted = arguments.label_questions_for if arguments.label_questions else ""
+    choice = choice_from(
+        EcgQaChoice,
+        arguments,
+        question_types=parse_question_types(arguments.question_types),
+        label_splits=tuple(filter(None, wanted.split(","))),
+    )
+    folder = arguments.raw_dir
+    return recordings_dataset(
+        arguments,
+        lambda ptb_xl, rate, labels: ecg_qa_dataset(folder, ptb_xl, choice, rate, labels),
+        lambda mimic, patients: ecg_qa_mimic_dataset(folder, mimic, choice, patients),
+    )
 
 
 def ecg_qa_dataset(

@@ -1,14 +1,17 @@
 """HeartLLM's question and report files on PTB-XL or MIMIC-IV-ECG, without leaks.
 
+    ecg-fairseq prepare heartllm HEARTLLM_DIR --ptb-xl DIR --out DIR --recipe heartllm
+
 ``dataset/ecgqa/{ptbxl,mimic-iv-ecg}/template_{train,valid,test}_background.json`` are ECG-QA
-questions of one recording; ``dataset/report/.../{train,valid,test}.json`` ask for the report. The
-two split the recordings differently, and neither follows PTB-XL's folds, so one must give way:
-``heartllm`` keeps their sides (a recording on two is on the earlier one, and what was published for
-the other is dropped), ``ptb-xl`` keeps the folds. The background (age, sex, device, ...) is the
-recording's, so it stands in its labels. Yang et al., HeartLLM, AAAI 2026 (arXiv 2508.15338); fact
-sheet heartllm 3.
+questions of one recording; ``dataset/report/.../{train,valid,test}.json`` ask for the report, which
+is the answer of a question of type report. The two split the recordings differently, and neither
+follows PTB-XL's folds, so one must give way: ``heartllm`` keeps their splits (a recording in two is
+in the earlier one, and what was published for the other is dropped), ``ptb-xl`` keeps the folds.
+The background (age, sex, device, ...) is the recording's, so it stands in its labels. Yang et al.,
+HeartLLM, AAAI 2026 (arXiv 2508.15338); fact sheet heartllm 3.
 """
 
+import argparse
 import json
 import sys
 from collections import Counter
@@ -23,7 +26,9 @@ from ecg_fairseq.records.datasets.ecg_qa import SINGLE_TYPES, place_questions
 from ecg_fairseq.records.datasets.ecg_qa_files import question_of_entry
 from ecg_fairseq.records.datasets.mimic_iv_ecg import ID_COLUMNS as MIMIC_ID_COLUMNS
 from ecg_fairseq.records.datasets.mimic_iv_ecg import read_mimic_iv_ecg
-from ecg_fairseq.records.datasets.ptb_xl import ID_COLUMNS, kept_records
+from ecg_fairseq.records.datasets.options import add_split_option, choice_from
+from ecg_fairseq.records.datasets.ptb_xl_files import ID_COLUMNS, kept_records
+from ecg_fairseq.records.datasets.ptb_xl_or_mimic import add_recordings_options, recordings_dataset
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.manifest.splits import SPLIT_ORDER
 from ecg_fairseq.records.preparation.raw_dataset import Questions, RawDataset
@@ -31,6 +36,7 @@ from ecg_fairseq.records.questions.question import Question, canonical_answer
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "HeartLLM's folder (holds dataset/ecgqa and dataset/report)"
 TASKS = ("both", "qa", "report")
 SPLIT_RULES = ("heartllm", "ptb-xl")
 REPORT_QUESTION = "Write the diagnostic report of this ECG."
@@ -58,6 +64,24 @@ class HeartLlmChoice:
                 f"--task {self.task!r} --split {self.split!r}; expected one of {TASKS} and one of "
                 f"{SPLIT_RULES}"
             )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    add_recordings_options(parser)
+    parser.add_argument("--task", choices=TASKS, default="both", help="which files (default both)")
+    text = "whose sides count; ptb-xl keeps only questions whose ECGs are on their own side"
+    add_split_option(parser, SPLIT_RULES, text)
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    folder, choice = arguments.raw_dir, choice_from(HeartLlmChoice, arguments)
+    return recordings_dataset(
+        arguments,
+        lambda ptb_xl, rate, labels: heartllm_dataset(folder, ptb_xl, choice, rate, labels),
+        lambda mimic, patients: heartllm_mimic_dataset(folder, mimic, choice, patients),
+    )
 
 
 @dataclass(frozen=True)

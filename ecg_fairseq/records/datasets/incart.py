@@ -1,14 +1,22 @@
-"""St Petersburg INCART database in its own layout: ``I01.hea`` to ``I75.hea``, 257 Hz, 30 minutes.
+"""St Petersburg INCART database: 75 half-hour records of 32 patients at 257 Hz.
 
-75 records of 32 patients, whom the comments number; the challenge's copy of it (source
-``st_petersburg_incart``) does not. A record becomes many segments. Beat marks are not read.
-Tihonenko et al., doi 10.13026/C2V88N.
+    ecg-fairseq prepare incart RAW_DIR --out DIR --recipe ecg_fm
+
+In the database's own layout (I01.hea to I75.hea) patients are known and labels are the findings of
+the comments. The challenge's copy (training/st_petersburg_incart) has SNOMED CT codes (--label-set)
+and no patient ids. A record becomes many segments. Beat marks are not read. Tihonenko et al., doi
+10.13026/C2V88N.
 """
 
+import argparse
 import re
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.datasets.physionet_2021 import (
+    add_challenge_options,
+    dataset_of_either_layout,
+)
 from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
@@ -21,8 +29,21 @@ from ecg_fairseq.records.readers.wfdb_comments import (
 from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "the database's own folder, or the challenge's training/"
 _HEADERS = "I[0-9][0-9].hea"
 _PATIENT = re.compile(r"patient\s+(\d{1,6})", re.IGNORECASE)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the challenge's copy."""
+    add_challenge_options(parser)
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return dataset_of_either_layout(
+        arguments, "incart", "st_petersburg_incart", is_incart, incart_dataset
+    )
 
 
 def is_incart(folder: Path) -> bool:

@@ -1,10 +1,13 @@
-"""LUDB, the Lobachevsky University database: 200 ECGs of ten seconds, ``data/N.hea``.
+"""LUDB, the Lobachevsky University database: 200 ECGs of ten seconds, data/N.hea.
 
-Lead names are in lower case and every lead has a gain and a baseline of its own. Diagnoses stand in
-the comments after ``<diagnoses>:`` (and, the same, in ``ludb.csv``). Kalyakulina et al.,
-doi 10.13026/eegm-h675. The delineation marks are not read.
+    ecg-fairseq prepare ludb RAW_DIR --out DIR --recipe ecg_fm --label-set rhythm
+
+Rhythm, axis and diagnoses stand in the header comments after ``<diagnoses>:`` (and, the same, in
+ludb.csv). Lead names are in lower case and every lead has a gain and a baseline of its own. The
+delineation marks are not read. Kalyakulina et al., doi 10.13026/eegm-h675.
 """
 
+import argparse
 import csv
 import re
 from collections.abc import Sequence
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.datasets.options import add_split_option
 from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
@@ -24,6 +28,7 @@ from ecg_fairseq.records.readers.wfdb_comments import (
 from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "LUDB's folder (holds data/1.hea)"
 # name of a label set -> kinds of labels
 LABEL_SETS = {"all": ("rhythm", "heart_axis", "diagnoses"), "rhythm": ("rhythm",)}
 _TABLE = "ludb.csv"
@@ -54,6 +59,19 @@ def parse_diagnoses(statements: Sequence[str]) -> dict[str, Any]:
         elif text and text not in labels["diagnoses"]:
             labels["diagnoses"].append(text)
     return labels
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    add_split_option(parser, ("patient",))
+    parser.add_argument(
+        "--label-set", choices=list(LABEL_SETS), default="all", help="columns of labels/y.npy"
+    )
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return ludb_dataset(arguments.raw_dir, arguments.label_set, arguments.fraction, arguments.seed)
 
 
 def ludb_dataset(

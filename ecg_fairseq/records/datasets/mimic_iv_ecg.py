@@ -1,13 +1,17 @@
-"""MIMIC-IV-ECG's own layout: ``record_list.csv``, ``machine_measurements.csv``, ``files/pNNNN/``.
+"""MIMIC-IV-ECG: the device's reports and measurements of 800,035 recordings of 161,352 subjects.
 
-800,035 recordings of 161,352 subjects, of which each has a report that the device wrote. Its 18
-columns are joined by ``"; "``, as ECG-FM does (fact sheet ecg-fm 1.4). Sex and age need
-``patients.csv`` of MIMIC-IV itself. Headers list aVF before aVL; leads are chosen by name.
-Recordings with missing samples are skipped with that reason when they are read, as in ECG-Byte.
-Gow et al., MIMIC-IV-ECG, PhysioNet (2023), doi 10.13026/4nqg-sb35. Labels come from a label table
-(``--label-table``, such as ECG-FM's); the reports are not turned into labels here.
+    ecg-fairseq prepare mimic_iv_ecg RAW_DIR --out DIR --recipe ecg_byte --dtype int16 --workers 8
+
+RAW_DIR holds record_list.csv, machine_measurements.csv and files/pNNNN/. Splits are drawn by
+subject. Labels come from --label-table with a column study_id, such as ECG-FM's labels.csv; the
+reports are not turned into labels here. A report's 18 columns are joined by ``"; "``, as ECG-FM
+does (fact sheet ecg-fm 1.4). Sex and age need patients.csv of MIMIC-IV itself. Headers list aVF
+before aVL; leads are chosen by name. Recordings with missing samples are listed in skipped.tsv, as
+in ECG-Byte.
+Gow et al., MIMIC-IV-ECG, PhysioNet (2023), doi 10.13026/4nqg-sb35.
 """
 
+import argparse
 import datetime
 import functools
 import json
@@ -18,10 +22,12 @@ from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.csv_table import number_of, read_columns, whole_number
+from ecg_fairseq.records.datasets.options import add_split_option
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.source_record import SourceRecord
 
+RAW_HELP = "MIMIC-IV-ECG's folder (holds record_list.csv)"
 ID_COLUMNS = ("study_id",)
 RECORD_LIST = "record_list.csv"
 MEASUREMENTS = "machine_measurements.csv"
@@ -64,6 +70,26 @@ class Subject:
         if self.middle_year is None:
             return None
         return self.middle_year + moment.year - self.anchor_year
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of datasets that draw the splits of MIMIC-IV-ECG by subject."""
+    add_split_option(parser, ("patient",))
+    add_patients_option(parser)
+
+
+def add_patients_option(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--patients`` for datasets over MIMIC-IV-ECG."""
+    parser.add_argument(
+        "--patients", type=Path, metavar="CSV", help="MIMIC-IV's hosp/patients.csv: sex and age"
+    )
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return mimic_iv_ecg_dataset(
+        arguments.raw_dir, arguments.patients, arguments.fraction, arguments.seed
+    )
 
 
 def mimic_iv_ecg_dataset(

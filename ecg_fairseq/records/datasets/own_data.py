@@ -1,12 +1,19 @@
-"""A user's own recordings: one array (N, L, T) or a folder of records, and CSV tables.
+"""Your own recordings: one .npy array (N, L, T) or a folder of records, and CSV tables.
 
-Labels table: one line a record. ``record_id`` names it (an array may do without: line i is row i);
-``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are understood, other columns are labels;
-those of 0 and 1 alone are the columns of ``labels/y.npy``.
-Questions table: ``record_id``, ``question``, ``answer`` (names separated by ``;``), and optionally
-``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``).
+    ecg-fairseq prepare own_data ecgs.npy --fs 500 --labels labels.csv --questions qa.csv \\
+        --out DIR --recipe ecg_byte
+
+In a folder every recording of a known format is taken: WFDB (the PhysioNet challenge's .mat too),
+fairseq-signals .mat, CODE-15% .hdf5, MUSE and CardioSoft XML, DICOM, and .npy or .csv arrays with a
+.json sidecar. Labels table: one line a record. ``record_id`` names it (an array may do without:
+line i is row i); ``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are understood, other
+columns are labels; those of 0 and 1 alone are the columns of labels/y.npy. Records of one patient
+must share a ``patient_id``; otherwise each record counts as its own patient, and the manifest says
+so. Questions table: ``record_id``, ``question``, ``answer`` (names separated by ``;``), and
+optionally ``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``).
 """
 
+import argparse
 import csv
 import sys
 from collections import Counter
@@ -16,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.datasets.options import add_split_option, choice_from
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.labels.label_table import truth_of, without_suffix
 from ecg_fairseq.records.manifest.splits import keep_fraction
@@ -32,6 +40,7 @@ from ecg_fairseq.records.readers.wfdb_header import millivolts_per_unit
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "a .npy array (N, L, T), or a folder of records"
 SPLIT_RULES = ("patient", "column")
 _RESERVED = ("record_id", "patient_id", "split", "age", "sex", "report")
 Table = list[dict[str, str]]
@@ -58,6 +67,22 @@ class OwnData:
     split: str = "patient"
     fraction: float = 1.0
     seed: int = 0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    parser.add_argument("--leads", help="leads of the array, comma-separated (default: the twelve)")
+    parser.add_argument("--fs", type=float, help="sampling rate of the array in Hz")
+    parser.add_argument("--unit", default="mV", help="unit of the array: mV, uV or V (default mV)")
+    parser.add_argument("--labels", type=Path, help="CSV: record_id, patient_id, labels ...")
+    parser.add_argument("--questions", type=Path, help="CSV: record_id, question, answer ...")
+    add_split_option(parser, SPLIT_RULES, "draw sides, or read column split")
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    data = choice_from(OwnData, arguments, path=arguments.raw_dir, fs_hz=arguments.fs)
+    return own_dataset(data)
 
 
 def own_dataset(data: OwnData) -> RawDataset:

@@ -1,70 +1,46 @@
-"""The PhysioNet/CinC Challenge 2021: eight sources of 12-lead ECGs as ``.hea`` with MATLAB 4 files.
+"""PhysioNet/CinC Challenge 2021: eight sources of 12-lead ECGs with SNOMED CT labels.
 
-``training/SOURCE/gN/NAME.hea``; a source's folder without gN, the ``WFDB_...`` folders of the
-challenge's first download, and ``WFDBRecords`` of PhysioNet's ecg-arrhythmia are taken, too.
-Diagnoses are SNOMED CT codes in the comments. Reyna et al., CinC 2021; fact sheet ecg-fm 1.4.
+    ecg-fairseq prepare physionet_2021 RAW_DIR --out DIR --recipe ecg_fm --sources recommended
+
+The challenge has no folds and no patient ids: splits are drawn, each record a patient of its own.
+fairseq-signals recommends its sources without ptb and st_petersburg_incart (few patients with
+several records each): --sources recommended. Reyna et al., CinC 2021; fact sheet ecg-fm 1.4.
 """
 
+import argparse
 import json
-import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.progress import track
-from ecg_fairseq.records.datasets.ptb_xl import read_ptb_xl
-from ecg_fairseq.records.labels.snomed_codes import parse_codes, snomed_label_set
+from ecg_fairseq.records.datasets.options import add_split_option, choice_from
+from ecg_fairseq.records.datasets.physionet_2021_files import (
+    SOURCE_GROUPS,
+    SOURCES,
+    find_records,
+    parse_sources,
+)
+from ecg_fairseq.records.datasets.ptb_xl_files import read_ptb_xl
+from ecg_fairseq.records.labels.snomed_codes import LABEL_SETS, snomed_label_set
 from ecg_fairseq.records.manifest.splits import Member, keep_fraction, split_by_patient
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset, load_source
 from ecg_fairseq.records.readers.amplitude_check import amplitude_notes
-from ecg_fairseq.records.readers.wfdb_comments import (
-    comment_lines,
-    comment_value,
-    parse_age,
-    parse_sex,
-)
-from ecg_fairseq.records.readers.wfdb_header import read_header_text
-from ecg_fairseq.records.source_record import SourceRecord, labels_text
+from ecg_fairseq.records.source_record import SourceRecord
 
-SOURCES = (
-    "cpsc_2018",
-    "cpsc_2018_extra",
-    "st_petersburg_incart",
-    "ptb",
-    "ptb-xl",
-    "georgia",
-    "chapman_shaoxing",
-    "ningbo",
-)
-CSN = ("chapman_shaoxing", "ningbo")
-# fairseq-signals' recommendation leaves out the two sources of long recordings and few patients.
-RECOMMENDED = tuple(name for name in SOURCES if name not in ("ptb", "st_petersburg_incart"))
-SOURCE_GROUPS = {
-    "all": SOURCES,
-    "recommended": RECOMMENDED,
-    "csn": CSN,
-    "incart": ("st_petersburg_incart",),
-    "ptb_xl": ("ptb-xl",),
-}
-_FIRST_DOWNLOAD = {
-    "cpsc_2018": "WFDB_CPSC2018",
-    "cpsc_2018_extra": "WFDB_CPSC2018_2",
-    "st_petersburg_incart": "WFDB_StPetersburg",
-    "ptb": "WFDB_PTB",
-    "ptb-xl": "WFDB_PTBXL",
-    "georgia": "WFDB_Ga",
-    "chapman_shaoxing": "WFDB_ChapmanShaoxing",
-    "ningbo": "WFDB_Ningbo",
-}
-_LAST_CHAPMAN = 10646
+RAW_HELP = "the challenge's folder, or its training/"
+_LABEL_SET = "challenge_2021"
 _PATIENTS = (
     "each record its own patient: the challenge publishes no patient ids (one record a patient in "
     "chapman_shaoxing and ningbo; ptb and st_petersburg_incart hold several, and so does ptb-xl "
     "unless --ptb-xl names PTB-XL's folder)"
 )
+
+
+# Called with the folder, the share of the patients to keep, and the seed.
+OwnDataset = Callable[[Path, float, int], RawDataset]
 
 
 @dataclass(frozen=True)
@@ -83,37 +59,34 @@ class ChallengeChoice:
 
     dataset: str = "physionet_2021"
     sources: tuple[str, ...] = SOURCES
-    label_set: str = "challenge_2021"
+    label_set: str = _LABEL_SET
     ptb_xl: Path | None = None
     drops_flat_leads: bool = False
     fraction: float = 1.0
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class _Scan:
-    """What the folders hold: sources, those left out, and paths by (source and gain)."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the whole challenge."""
+    add_challenge_options(parser)
+    parser.add_argument(
+        "--sources",
+        default="all",
+        help=f"comma-separated: {', '.join(SOURCES)}; or {', '.join(SOURCE_GROUPS)} (default all)",
+    )
+    parser.add_argument(
+        "--ptb-xl",
+        type=Path,
+        help="PTB-XL's own folder: HR records get its patients and published folds, so that "
+        "nothing is trained on that PTB-XL tests on",
+    )
 
-    records: list[SourceRecord]
-    left_out: list[tuple[str, str, str]]
-    by_gain: dict[str, list[str]]
 
-
-def parse_sources(text: str) -> tuple[str, ...]:
-    """Return the sources named in ``georgia,csn``, in the challenge's order.
-
-    Raises:
-        ManifestError: an unknown name.
-    """
-    wanted: set[str] = set()
-    for name in filter(None, (part.strip() for part in text.split(","))):
-        if name not in SOURCE_GROUPS and name not in SOURCES:
-            known = ", ".join((*SOURCES, *SOURCE_GROUPS))
-            raise ManifestError(f"--sources {name!r}; expected some of {known}")
-        wanted.update(SOURCE_GROUPS.get(name, (name,)))
-    if not wanted:
-        raise ManifestError("--sources is empty; name at least one source")
-    return tuple(name for name in SOURCES if name in wanted)
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    sources = parse_sources(arguments.sources)
+    choice = challenge_choice(arguments, "physionet_2021", sources, arguments.ptb_xl)
+    return challenge_dataset(arguments.raw_dir, choice)
 
 
 def challenge_dataset(folder: Path, choice: ChallengeChoice) -> RawDataset:
@@ -125,14 +98,14 @@ def challenge_dataset(folder: Path, choice: ChallengeChoice) -> RawDataset:
     Raises:
         ManifestError: the folder is missing, holds none of the sources, or is of another one.
     """
-    scan = _scan(folder, choice.sources)
-    label_set = snomed_label_set(choice.label_set, _codes_seen(scan.records))
+    found = find_records(folder, choice.sources)
+    label_set = snomed_label_set(choice.label_set, _codes_seen(found.records))
     notes: dict[str, Any] = {
         "patients": _PATIENTS,
-        "records_per_source": _count(item.source.partition("/")[0] for item in scan.records),
-        "amplitudes": amplitude_notes(scan.by_gain),
+        "records_per_source": _count(item.source.partition("/")[0] for item in found.records),
+        "amplitudes": amplitude_notes(found.by_gain),
     }
-    records, split_rule = scan.records, "patient"
+    records, split_rule = found.records, "patient"
     if choice.ptb_xl:
         records = _with_ptb_xl(records, choice.ptb_xl, choice.seed)
         split_rule = "patient; ptb-xl by strat_fold"
@@ -150,7 +123,7 @@ def challenge_dataset(folder: Path, choice: ChallengeChoice) -> RawDataset:
         choice.dataset,
         [item for item in kept if item.record_id not in flat],
         split_rule,
-        left_out=scan.left_out + dropped,
+        left_out=found.left_out + dropped,
         label_set=label_set if label_set.labels else None,
         notes=notes,
     )
@@ -182,117 +155,6 @@ def _count(names: Iterable[str]) -> dict[str, int]:
     return counts
 
 
-def _scan(folder: Path, sources: Sequence[str]) -> _Scan:
-    """Read all headers of the sources."""
-    scan = _Scan([], [], {})
-    for root, source in _source_folders(folder, sources):
-        headers, signals, lists = _files_below(root)
-        have = {path.stem for path in headers}
-        for path in headers:
-            _add(scan, path, root, source)
-        for name in dict.fromkeys(path.stem for path in signals if path.stem not in have):
-            reason = f"no header {name}.hea beside {name}.mat; copy it again"
-            scan.left_out.append((name, name, reason))
-        have |= {path.stem for path in signals}
-        for name in _listed(lists):
-            if name not in have:
-                reason = "named in RECORDS, but its files are not there; copy them again"
-                scan.left_out.append((name, name, reason))
-    if not scan.records:
-        raise ManifestError(f"no WFDB header (*.hea) below {folder}; check the folder")
-    return scan
-
-
-def _files_below(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """Return headers, signal files and RECORDS lists, each sorted by path."""
-    headers, signals, lists = [], [], []
-    for folder, folders, names in os.walk(root.resolve()):
-        folders.sort()
-        # Copies from a Mac bring files that begin with a dot along.
-        for name in sorted(name for name in names if not name.startswith(".")):
-            if name.endswith(".hea"):
-                headers.append(Path(folder, name))
-            elif name.endswith(".mat"):
-                signals.append(Path(folder, name))
-            elif name == "RECORDS":
-                lists.append(Path(folder, name))
-    return headers, signals, lists
-
-
-def _listed(lists: Sequence[Path]) -> list[str]:
-    """Return the record names in RECORDS files; lines that name folders are left out."""
-    names = []
-    for path in lists:
-        try:
-            lines = path.read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError):
-            continue  # only a list of what should be there
-        is_record = (not line.endswith("/") and not (path.parent / line).is_dir() for line in lines)
-        names += [Path(line).name for line, keep in zip(lines, is_record, strict=True) if keep]
-    return list(dict.fromkeys(names))
-
-
-def _source_folders(folder: Path, sources: Sequence[str]) -> list[tuple[Path, str]]:
-    """Return (folder, source) of what is there; an empty source is told by the record's number."""
-    if not folder.is_dir():
-        raise ManifestError(f"folder not found: {folder}; check the path")
-    present = {source: place for source in SOURCES for place in _places(folder, source)}
-    found = [(present[source], source) for source in sources if source in present]
-    if found:
-        missing = [source for source in sources if source not in present]
-        if missing:
-            print(f"not in {folder}: {', '.join(missing)}", file=sys.stderr)
-        return found
-    own_name = folder.resolve().name
-    named = [source for source in SOURCES if own_name in (source, _FIRST_DOWNLOAD[source])]
-    if named and named[0] in sources:
-        return [(folder, named[0])]
-    is_one = len(sources) == 1 or set(sources) == set(CSN)
-    if present or named or not is_one:
-        raise ManifestError(
-            f"{folder} holds none of {', '.join(sources)} (there: "
-            f"{', '.join(present) or 'no source that is known by name'}); expected the challenge's "
-            "folder, its training/, or one source's own folder"
-        )
-    return [(folder, sources[0] if len(sources) == 1 else "")]
-
-
-def _places(folder: Path, source: str) -> list[Path]:
-    """Return where a source lies below the challenge's folder or its training/: one or no path."""
-    names = (source, _FIRST_DOWNLOAD[source])
-    places = (base / name for base in (folder / "training", folder) for name in names)
-    return [place for place in places if place.is_dir()][:1]
-
-
-def _add(scan: _Scan, path: Path, root: Path, source: str) -> None:
-    name = path.stem
-    try:
-        text = read_header_text(path)
-    except RecordError:
-        text = ""  # the preparation reads it again and lists it with the reason
-    comments = comment_lines(text)
-    source = source or _chapman_or_ningbo(name)
-    signals = [line for line in text.splitlines() if line and not line.startswith("#")][1:]
-    record = SourceRecord(
-        record_id=name,
-        patient_id=name,
-        path=str(path.with_suffix("")),
-        source=f"{source}/{path.relative_to(root.resolve()).with_suffix('')}",
-        age=parse_age(comment_value(comments, "age")),
-        sex=parse_sex(comment_value(comments, "sex")),
-        labels_json=labels_text({"snomed": parse_codes(comment_value(comments, "dx"))}),
-    )
-    scan.records.append(record)
-    gain = signals[0].split()[2] if signals and len(signals[0].split()) > 2 else "no gain"
-    scan.by_gain.setdefault(f"{source}, {gain}", []).append(record.path)
-
-
-def _chapman_or_ningbo(name: str) -> str:
-    """Return the hospital of a record ``JSnnnnn``: Ningbo's numbers follow Chapman-Shaoxing's."""
-    number = name.removeprefix("JS")
-    return CSN[number.isdecimal() and int(number) > _LAST_CHAPMAN]
-
-
 def _with_ptb_xl(records: list[SourceRecord], folder: Path, seed: int) -> list[SourceRecord]:
     """Give HR records PTB-XL's patient and published side; draw the sides of all others."""
     known = {
@@ -310,3 +172,72 @@ def _with_ptb_xl(records: list[SourceRecord], folder: Path, seed: int) -> list[S
         side = twin.side if twin else sides[item.record_id]
         given.append(replace(item, patient_id=patient, side=side))
     return given
+
+
+def add_challenge_options(parser: argparse.ArgumentParser, label_set: str = _LABEL_SET) -> None:
+    """Declare the options of every source; ``label_set`` is the default."""
+    add_split_option(parser, ("patient",))
+    parser.add_argument(
+        "--label-set",
+        choices=LABEL_SETS,
+        default=label_set,
+        help="columns of labels/y.npy: the 26 scored classes, their 30 codes, CPSC's nine classes, "
+        f"or every code that occurs (default {label_set})",
+    )
+    parser.add_argument(
+        "--drop-flat-leads",
+        action="store_true",
+        help="leave out records with a constant lead, as fairseq-signals recommends (reads every "
+        "signal once more)",
+    )
+
+
+def challenge_choice(
+    arguments: argparse.Namespace,
+    dataset: str,
+    sources: tuple[str, ...],
+    ptb_xl: Path | None = None,
+) -> ChallengeChoice:
+    """Return what the arguments of :func:`add_challenge_options` ask for, of some sources."""
+    return choice_from(
+        ChallengeChoice,
+        arguments,
+        dataset=dataset,
+        sources=sources,
+        ptb_xl=ptb_xl,
+        drops_flat_leads=arguments.drop_flat_leads,
+    )
+
+
+def _refuse_challenge_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that only the challenge's copy of a database knows; ManifestError."""
+    if arguments.drop_flat_leads or arguments.label_set != _LABEL_SET:
+        raise ManifestError(
+            f"{arguments.raw_dir} is the database in its own layout; --label-set and "
+            "--drop-flat-leads are for the challenge's copy of it: leave them out"
+        )
+
+
+def dataset_of_either_layout(
+    arguments: argparse.Namespace,
+    dataset: str,
+    source: str,
+    is_own_layout: Callable[[Path], bool],
+    own_dataset: OwnDataset,
+) -> RawDataset:
+    """Return a database's records, in its own layout or as the challenge's copy of it.
+
+    Args:
+        arguments: with the options of :func:`add_challenge_options`.
+        dataset: name for the manifest.
+        source: the challenge's name of the database.
+        is_own_layout: whether a folder is the database's own.
+        own_dataset: reads the database's own layout.
+
+    Raises:
+        ManifestError: the folder is neither, or options are given that only the copy knows.
+    """
+    if is_own_layout(arguments.raw_dir):
+        _refuse_challenge_options(arguments)
+        return own_dataset(arguments.raw_dir, arguments.fraction, arguments.seed)
+    return challenge_dataset(arguments.raw_dir, challenge_choice(arguments, dataset, (source,)))

@@ -1,13 +1,21 @@
-"""PTB Diagnostic ECG Database in its own layout: ``patientNNN/sNNNN.hea``, 15 leads at 1000 Hz.
+"""PTB Diagnostic ECG Database: 549 records of 290 patients, 15 leads at 1000 Hz.
 
-549 records of 290 patients. The twelve usual leads lie in ``.dat``, Frank's three in ``.xyz``;
-recipes choose leads by name. The challenge's copy of it (source ``ptb``) has no patient ids.
+    ecg-fairseq prepare ptb RAW_DIR --out DIR --recipe ecg_fm
+
+In the database's own layout (patient001/s0010_re.hea) patients are known and labels are reasons for
+admission. The challenge's copy (training/ptb) has SNOMED CT codes (--label-set) and no patient ids.
+The twelve usual leads lie in .dat, Frank's three in .xyz; recipes choose leads by name.
 Bousseljot et al. 1995, doi 10.13026/C28C71.
 """
 
+import argparse
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.datasets.physionet_2021 import (
+    add_challenge_options,
+    dataset_of_either_layout,
+)
 from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
@@ -20,7 +28,20 @@ from ecg_fairseq.records.readers.wfdb_comments import (
 from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "the database's own folder, or the challenge's training/"
 _HEADERS = "patient*/*.hea"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the challenge's copy."""
+    add_challenge_options(parser)
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    return dataset_of_either_layout(
+        arguments, "ptb", "ptb", is_ptb_diagnostic, ptb_diagnostic_dataset
+    )
 
 
 def is_ptb_diagnostic(folder: Path) -> bool:

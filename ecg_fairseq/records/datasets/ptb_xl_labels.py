@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.datasets.ptb_xl import ScpStatement, read_scp_statements
+from ecg_fairseq.records.datasets.ptb_xl_files import ScpStatement, read_scp_statements
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.record_row import RecordRow
 
@@ -21,7 +21,7 @@ LABEL_SET_CHOICES = (*LABEL_SETS, NO_LABELS)
 
 
 def add_label_set_option(parser: ArgumentParser, default: str) -> None:
-    """Add ``--label-set`` to a dataset script that has PTB-XL's statements."""
+    """Declare ``--label-set`` for datasets that have PTB-XL's statements."""
     text = f"PTB-XL labels for the columns of labels/y.npy (default {default})"
     parser.add_argument("--label-set", choices=LABEL_SET_CHOICES, default=default, help=text)
 

@@ -1,11 +1,15 @@
-"""PTB-XL+: median beats and measured features of PTB-XL's recordings; labels and folds are its own.
+"""PTB-XL+: median beats of PTB-XL's recordings, with its labels, folds and reports.
+
+    ecg-fairseq prepare ptb_xl_plus RAW_DIR --ptb-xl DIR --out DIR --recipe dual_attention
 
 ``median_beats/{12sl,unig}/NNNNN/NNNNN_medians`` are WFDB records of 1.2 s; the two makers pad ids
 differently, miss different recordings, and their headers say mV where the values are uV, which is
-noticed by their height and put right. ``features/*.csv`` may hold ``ecg_id`` in any column, its
-lines are in no order. Strodthoff et al., PTB-XL+, Scientific Data 10, 279 (2023).
+noticed by their height and put right. Measured features go into the labels: those of the whole
+heart, or with --features all every lead's; ``features/*.csv`` may hold ``ecg_id`` in any column,
+its lines are in no order. Strodthoff et al., PTB-XL+, Scientific Data 10, 279 (2023).
 """
 
+import argparse
 import ast
 import json
 import re
@@ -19,13 +23,16 @@ import numpy as np
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.datasets.csv_table import number_of, read_columns, whole_number
-from ecg_fairseq.records.datasets.ptb_xl import ptb_xl_dataset
+from ecg_fairseq.records.datasets.options import add_split_option, choice_from
+from ecg_fairseq.records.datasets.ptb_xl import SPLIT_RULES, ptb_xl_dataset
+from ecg_fairseq.records.datasets.ptb_xl_labels import add_label_set_option, ptb_xl_label_set
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.amplitude_check import PLAUSIBLE_MV, signal_height
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "PTB-XL+'s folder (holds median_beats and features)"
 MAKERS = ("12sl", "unig")
 FEATURE_TABLES = ("12sl", "unig", "ecgdeli")
 FEATURE_CHOICES = ("global", "all", "none")
@@ -68,6 +75,31 @@ class PtbXlPlusChoice:
         for option, (value, choices) in known.items():
             if value not in choices:
                 raise ManifestError(f"{option} {value!r}; expected one of {', '.join(choices)}")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    parser.add_argument("--ptb-xl", type=Path, required=True, help="PTB-XL's folder")
+    add_split_option(parser, SPLIT_RULES)
+    parser.add_argument("--beats", choices=MAKERS, default="12sl", help="whose median beats")
+    parser.add_argument(
+        "--unit",
+        choices=tuple(UNITS),
+        default="auto",
+        help="of the stored beats (default: by height)",
+    )
+    parser.add_argument("--features", choices=FEATURE_CHOICES, default="global", help="as labels")
+    parser.add_argument(
+        "--feature-table", choices=FEATURE_TABLES, default="", help="default: as --beats"
+    )
+    add_label_set_option(parser, default="superclass")
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    choice = choice_from(PtbXlPlusChoice, arguments)
+    label_set = ptb_xl_label_set(arguments.ptb_xl, arguments.label_set)
+    return ptb_xl_plus_dataset(arguments.raw_dir, arguments.ptb_xl, choice, label_set)
 
 
 def ptb_xl_plus_dataset(

@@ -1,12 +1,16 @@
-"""UK Biobank's resting ECGs (field 20205): a folder of ``EID_20205_INSTANCE_ARRAY.xml``.
+"""UK Biobank's resting ECGs (field 20205): a folder of EID_20205_INSTANCE_ARRAY.xml.
+
+    ecg-fairseq prepare uk_biobank XML_DIR --participants outcomes.csv --out DIR \\
+        --recipe dual_attention --waveform median
 
 The files are CardioSoft XML with the ten-second recording and the device's median beat, of which
 either may be absent. Outcomes and labels come from the user's own table of participants: one line
 an ``eid``; ``age``, ``sex``, ``report`` and ``split`` are understood, other columns are labels, and
-those of 0 and 1 (``status``, ...) are the columns of ``labels/y.npy``. The published survival
-tables (fact sheet dual-attention 2) are of this form once written as CSV.
+those of 0 and 1 (``status``, ...) are the columns of labels/y.npy. The published survival tables
+(fact sheet dual-attention 2) are of this form once written as CSV.
 """
 
+import argparse
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -15,6 +19,7 @@ from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.csv_table import number_of, read_columns, whole_number
+from ecg_fairseq.records.datasets.options import add_split_option, choice_from
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.manifest.splits import keep_fraction
@@ -23,6 +28,7 @@ from ecg_fairseq.records.readers.cardiosoft_xml import WAVEFORMS
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+RAW_HELP = "folder of XML files, searched with all its subfolders"
 SPLIT_RULES = ("patient", "column")
 ID_COLUMN = "eid"
 _NAME = re.compile(r"(\d{1,12})_20205_(\d{1,2})_(\d{1,2})\.xml", re.ASCII | re.IGNORECASE)
@@ -62,6 +68,41 @@ class UkBiobankChoice:
             )
         if self.participants is None and (self.split == "column" or self.must_be_listed):
             raise ManifestError("--split column and --only-listed need --participants CSV")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only this dataset has."""
+    parser.add_argument(
+        "--waveform",
+        choices=tuple(WAVEFORMS),
+        default="rhythm",
+        help="the recording of ten seconds, or the device's median beat",
+    )
+    parser.add_argument(
+        "--instance",
+        type=int,
+        action="append",
+        default=[],
+        help="only this visit (2 is the first imaging visit); may be given several times",
+    )
+    parser.add_argument(
+        "--participants", type=Path, metavar="CSV", help="outcomes and labels: eid, split, age ..."
+    )
+    parser.add_argument(
+        "--only-listed", action="store_true", help="leave out ECGs of participants not in the table"
+    )
+    add_split_option(parser, SPLIT_RULES, "draw sides, or read column split")
+
+
+def make_dataset(arguments: argparse.Namespace) -> RawDataset:
+    """Return the dataset the arguments ask for."""
+    choice = choice_from(
+        UkBiobankChoice,
+        arguments,
+        instances=tuple(arguments.instance),
+        must_be_listed=arguments.only_listed,
+    )
+    return uk_biobank_dataset(arguments.raw_dir, choice)
 
 
 def uk_biobank_dataset(folder: Path, choice: UkBiobankChoice) -> RawDataset:

@@ -1,30 +1,50 @@
-"""The command line shared by all scripts of ``manifests/``."""
+"""The command line that all datasets share, of ``prepare NAME`` and of ``manifests/NAME.py``."""
 
 import argparse
-import inspect
 import json
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.progress import MODES
 from ecg_fairseq.records.manifest.store import DTYPES
-from ecg_fairseq.records.preparation.merge import write_command
+from ecg_fairseq.records.preparation.folder import write_command
+from ecg_fairseq.records.preparation.options import PrepareOptions
 from ecg_fairseq.records.preparation.percentiles import PERCENTILE_RULES
-from ecg_fairseq.records.preparation.prepare import PrepareOptions, estimate, prepare, summary_line
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset, with_label_table
+from ecg_fairseq.records.preparation.prepare import estimate, prepare, summary_line
+from ecg_fairseq.records.preparation.raw_dataset import (
+    DatasetModule,
+    RawDataset,
+    with_label_table,
+)
 from ecg_fairseq.records.questions.sample import parse_limits
 from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
 
 
-def manifest_parser(description: str | None, raw_help: str) -> argparse.ArgumentParser:
-    """Return a parser with the options every dataset script has."""
+def preparation_parser(
+    dataset: DatasetModule, program: str | None = None
+) -> argparse.ArgumentParser:
+    """Return the parser of a dataset: the options that all datasets have, then its own.
+
+    Args:
+        dataset: its docstring is the text of ``--help``.
+        program: how the command is called; default the running script.
+    """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=program,
+        description=(dataset.__doc__ or "").replace("``", ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    raw_help = dataset.RAW_HELP.replace("%", "%%")  # argparse fills in %(default)s and so on
     parser.add_argument("raw_dir", metavar="RAW_DIR", type=Path, help=raw_help)
+    _add_shared_options(parser)
+    dataset.add_options(parser)
+    return parser
+
+
+def _add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="manifest folder to write")
     parser.add_argument("--recipe", required=True, help=f"one of {', '.join(RECIPE_NAMES)}")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
@@ -67,7 +87,6 @@ def manifest_parser(description: str | None, raw_help: str) -> argparse.Argument
     )
     parser.add_argument("--progress", choices=MODES, default="auto", help="how to show progress")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -94,15 +113,13 @@ def options_from(arguments: argparse.Namespace) -> PrepareOptions:
     )
 
 
-def dataset_from(
-    arguments: argparse.Namespace, make_dataset: Callable[[argparse.Namespace], RawDataset]
-) -> RawDataset:
-    """Return the dataset of a dataset script, with the options that all scripts share applied.
+def dataset_from(arguments: argparse.Namespace, dataset: DatasetModule) -> RawDataset:
+    """Return the dataset that arguments ask for, with the options that all datasets share applied.
 
     Raises:
         ManifestError: the raw data or the label table are missing or damaged.
     """
-    raw_dataset = make_dataset(arguments)
+    raw_dataset = dataset.make_dataset(arguments)
     return (
         with_label_table(raw_dataset, arguments.label_table)
         if arguments.label_table
@@ -110,28 +127,32 @@ def dataset_from(
     )
 
 
-def run_manifest_script(
-    parser: argparse.ArgumentParser,
-    make_dataset: Callable[[argparse.Namespace], RawDataset],
-    argv: Sequence[str] | None = None,
+def run_preparation(
+    name: str, dataset: DatasetModule, argv: Sequence[str], program: str | None = None
 ) -> int:
     """Parse, prepare, and print the summary as JSON on the last line of stdout.
+
+    Args:
+        name: of the dataset; ``ecg-fairseq merge`` finds it again by this name.
+        dataset: its options and what makes it.
+        argv: words behind the name.
+        program: how the command is called, for messages; default the running script.
 
     Returns:
         0 on success, 1 on a failure that is explained on stderr; bad usage exits with 2.
     """
+    parser = preparation_parser(dataset, program)
     arguments = parser.parse_args(argv)
     try:
         options = options_from(arguments)
         options.check()
-        raw_dataset = dataset_from(arguments, make_dataset)
+        raw_dataset = dataset_from(arguments, dataset)
         if arguments.dry_run:
             print(json.dumps(estimate(raw_dataset, options)))
         else:
             summary = prepare(raw_dataset, options)
             if options.shard:
-                words = sys.argv[1:] if argv is None else argv
-                write_command(options.out, inspect.getfile(make_dataset), words)
+                write_command(options.out, name, argv)
             print(summary_line(summary))
     except EcgError as error:
         if arguments.debug:

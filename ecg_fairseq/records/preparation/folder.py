@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -19,6 +20,7 @@ from ecg_fairseq.records.preparation.shard_jobs import WORK_FOLDER, ShardResult,
 from ecg_fairseq.records.source_record import SourceRecord
 
 PLAN_FILE = "plan.json"
+COMMAND_FILE = "command.json"
 # What atomic_write calls a file until it is complete.
 _INCOMPLETE = re.compile(r"\.[\w-]+\.(tsv|json|jsonl|npy|csv|txt)\.[a-z0-9_]{8}")
 
@@ -39,6 +41,12 @@ def preparation_plan(raw_dataset: RawDataset, options: PrepareOptions) -> dict[s
         "num_records": len(raw_dataset.sources),
         "input_sha256": digest.hexdigest(),
     }
+
+
+def write_command(folder: Path, dataset: str, argv: Sequence[str]) -> None:
+    """Note which dataset a part is of, its arguments, and where the command was typed."""
+    command = {"script": dataset, "arguments": list(argv), "folder": os.getcwd()}
+    write_json(folder / WORK_FOLDER / COMMAND_FILE, command)
 
 
 def claim_folder(raw_dataset: RawDataset, options: PrepareOptions) -> None:

@@ -2,34 +2,36 @@
 
 Every part keeps its shards, the plan they follow, and the command that made it. The merged folder
 gets the shards of all parts (linked where the file system allows, else copied, and checked), and
-the same script then finishes it as it finishes a single run: sides, statistics and questions need
-all records. Only scripts of this project's ``manifests/`` folder are run, whatever a part says.
+the preparation then finishes it as it finishes a single run: splits, statistics and questions need
+all records. The dataset is made anew from the command that a part states; which datasets there are
+is for the caller to say, so nothing else is run, whatever a part says.
 """
 
 import argparse
 import contextlib
-import importlib.util
 import os
-import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import ecg_fairseq
 from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.files import read_json, sha256_of_file, write_json
 from ecg_fairseq.records.manifest.store import shard_file
 from ecg_fairseq.records.preparation.changed_inputs import input_states
-from ecg_fairseq.records.preparation.folder import PLAN_FILE, preparation_plan
+from ecg_fairseq.records.preparation.command_line import (
+    dataset_from,
+    options_from,
+    preparation_parser,
+)
+from ecg_fairseq.records.preparation.folder import COMMAND_FILE, PLAN_FILE, preparation_plan
 from ecg_fairseq.records.preparation.prepare import prepare, records_per_shard
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.preparation.raw_dataset import DatasetModule, RawDataset
 from ecg_fairseq.records.preparation.shard_jobs import WORK_FOLDER, done_file
 
-COMMAND_FILE = "command.json"
-_SCRIPT_NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
+# Returns the dataset of a name; ManifestError when there is none.
+FindDataset = Callable[[str], DatasetModule]
 # A part may differ from the others in these, and the merged run takes none of them.
 _OWN_OPTIONS = ("shard", "out", "workers", "progress", "overwrite", "debug", "dry_run")
 
@@ -41,34 +43,31 @@ class _Part:
     command: dict[str, Any]
 
 
-def scripts_folder() -> Path:
-    """Return the ``manifests/`` folder of the checkout that is installed."""
-    return Path(ecg_fairseq.__file__).resolve().parents[1] / "manifests"
-
-
-def write_command(folder: Path, script: Path | str, argv: Sequence[str]) -> None:
-    """Note which dataset script made a part, with which arguments and where it was started."""
-    command = {"script": Path(script).stem, "arguments": list(argv), "folder": os.getcwd()}
-    write_json(folder / WORK_FOLDER / COMMAND_FILE, command)
-
-
-def merge(parts: Sequence[Path], out: Path, workers: int = 1) -> dict[str, Any]:
+def merge(
+    parts: Sequence[Path], out: Path, find_dataset: FindDataset, workers: int = 1
+) -> dict[str, Any]:
     """Merge parts into ``out``; return {records, skipped, segments, seconds}.
+
+    Args:
+        parts: folders written with ``--shard``.
+        out: folder to write.
+        find_dataset: gives the dataset that a part names.
+        workers: processes.
 
     Raises:
         ManifestError: a part is missing, unfinished or damaged, parts do not belong together, the
             raw data changed, or ``out`` holds something else.
         EcgError: the disk is full or cannot be written.
     """
-    from ecg_fairseq.records.preparation.command_line import dataset_from, options_from
-
     found = [_open_part(folder) for folder in parts]
-    _check_same(found)
+    _check_same(found, find_dataset)
     chosen = _choose_shards(found)
     # The dataset first: where the raw data are gone, nothing is to be written.
-    module = _script(found[0])
-    arguments = _arguments(module, found[0], out, workers)
-    raw_dataset = dataset_from(arguments, module.make_dataset)
+    dataset = _dataset(found[0], find_dataset)
+    arguments = _parse(dataset, found[0])
+    arguments.out, arguments.workers = out, workers
+    arguments.shard, arguments.overwrite = None, False
+    raw_dataset = dataset_from(arguments, dataset)
     options = options_from(arguments)
     if preparation_plan(raw_dataset, options) != found[0].plan or _is_changed(raw_dataset, chosen):
         raise ManifestError(
@@ -104,12 +103,12 @@ def _open_part(folder: Path) -> _Part:
     return _Part(folder, plan, command)
 
 
-def _check_same(parts: Sequence[_Part]) -> None:
+def _check_same(parts: Sequence[_Part], find_dataset: FindDataset) -> None:
     first = parts[0]
-    options = _options(first)
+    options = _options(first, find_dataset)
     for part in parts[1:]:
         names = [name for name in first.plan if part.plan.get(name) != first.plan[name]]
-        others = _options(part)
+        others = _options(part, find_dataset)
         names += [name for name in options if others.get(name) != options[name]]
         if names or part.plan.keys() != first.plan.keys():
             raise ManifestError(
@@ -118,34 +117,29 @@ def _check_same(parts: Sequence[_Part]) -> None:
             )
 
 
-def _options(part: _Part) -> dict[str, Any]:
-    arguments = _parse(_script(part), part)
+def _options(part: _Part, find_dataset: FindDataset) -> dict[str, Any]:
+    arguments = _parse(_dataset(part, find_dataset), part)
     return {name: value for name, value in vars(arguments).items() if name not in _OWN_OPTIONS} | {
         "script": part.command.get("script")
     }
 
 
-def _script(part: _Part) -> ModuleType:
-    """Load the dataset script of a part from this project's own folder."""
+def _dataset(part: _Part, find_dataset: FindDataset) -> DatasetModule:
     name = str(part.command.get("script"))
-    path = scripts_folder() / f"{name}.py"
-    if not _SCRIPT_NAME.fullmatch(name) or not path.is_file():
-        raise ManifestError(
-            f"{part.folder} was written by the script {name[:60]!r}, which is not in "
-            f"{scripts_folder()}; merge with the checkout that wrote it"
-        )
-    specification = importlib.util.spec_from_file_location(f"manifest_script_{name}", path)
-    if specification is None or specification.loader is None:
-        raise ManifestError(f"{path} cannot be loaded; check the checkout")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-def _parse(module: ModuleType, part: _Part) -> argparse.Namespace:
-    """Return a part's arguments, with paths relative to where it was started made absolute."""
     try:
-        arguments = module.build_parser().parse_args([str(word) for word in _words(part)])
+        return find_dataset(name)
+    except ManifestError as error:
+        raise ManifestError(
+            f"{part.folder} was written for the dataset {name[:60]!r}, which is not in this "
+            f"version: {error}"
+        ) from error
+
+
+def _parse(dataset: DatasetModule, part: _Part) -> argparse.Namespace:
+    """Return a part's arguments, with paths relative to where it was started made absolute."""
+    words = [str(word) for word in part.command["arguments"]]
+    try:
+        arguments = preparation_parser(dataset).parse_args(words)
     except SystemExit as error:
         raise ManifestError(
             f"{part.folder} was written with arguments that this version does not know; write the "
@@ -154,17 +148,6 @@ def _parse(module: ModuleType, part: _Part) -> argparse.Namespace:
     for name, value in vars(arguments).items():
         if isinstance(value, Path) and not value.is_absolute():
             setattr(arguments, name, Path(str(part.command.get("folder", ""))) / value)
-    return arguments
-
-
-def _words(part: _Part) -> list[Any]:
-    return list(part.command["arguments"])
-
-
-def _arguments(module: ModuleType, part: _Part, out: Path, workers: int) -> argparse.Namespace:
-    arguments = _parse(module, part)
-    arguments.out, arguments.workers = out, workers
-    arguments.shard, arguments.overwrite = None, False
     return arguments
 
 

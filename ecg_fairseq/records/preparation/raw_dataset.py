@@ -1,10 +1,11 @@
 """What a dataset hands to the preparation: its records, their splits, labels and questions."""
 
+import argparse
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,6 +63,22 @@ class RawDataset:
             raise ManifestError(
                 f"{self.name}: record id {doubled!r} occurs twice; ids must be unique"
             )
+
+
+class DatasetModule(Protocol):
+    """What every public dataset offers to the command line; mostly a module of ``datasets/``.
+
+    Its docstring is the text of ``--help``, ``RAW_HELP`` says what RAW_DIR is.
+    """
+
+    __doc__: str | None
+    RAW_HELP: str
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options that only this dataset has."""
+
+    def make_dataset(self, arguments: argparse.Namespace) -> RawDataset:
+        """Return what the arguments ask for; ManifestError when that is not possible."""
 
 
 def first_double(names: Iterable[str]) -> str | None:

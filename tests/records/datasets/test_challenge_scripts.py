@@ -1,17 +1,14 @@
 """The scripts of the challenge's sources, LUDB, PTB and INCART, from the command line on."""
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from ecg_fairseq.cli.main import main
+from ecg_fairseq.cli.prepare import prepare_dataset
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.preparation.command_line import run_manifest_script
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +26,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]
     return make
 
 
-def script(project_dir: Path, name: str) -> ModuleType:
-    path = project_dir / "manifests" / f"{name}.py"
-    specification = importlib.util.spec_from_file_location(f"manifest_script_{name}", path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[module.__name__] = module  # inspect.getfile asks there
-    specification.loader.exec_module(module)
-    return module
-
-
-def run(project_dir: Path, name: str, *words: object) -> int:
-    module = script(project_dir, name)
+def run(name: str, *words: object) -> int:
     base = ["--recipe", "ecg_fm", "--progress", "silent", "--max-skip-fraction", "0"]
-    return run_manifest_script(
-        module.build_parser(), module.make_dataset, [*base, *map(str, words)]
-    )
+    return prepare_dataset(name, [*base, *map(str, words)])
 
 
 @pytest.mark.parametrize(
@@ -62,11 +47,11 @@ def run(project_dir: Path, name: str, *words: object) -> int:
     ],
 )
 def test_each_script_makes_a_manifest(
-    project_dir, made, tmp_path, capsys, name, layout, patients, records, labels
+    made, tmp_path, capsys, name, layout, patients, records, labels
 ):
     raw = made(layout, patients)
     capsys.readouterr()
-    assert run(project_dir, name, raw, "--out", tmp_path / "m") == 0
+    assert run(name, raw, "--out", tmp_path / "m") == 0
     last = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert (last["records"], last["skipped"]) == (records, 0)
     manifest = Manifest.load(tmp_path / "m")
@@ -76,37 +61,37 @@ def test_each_script_makes_a_manifest(
     assert all(row.source for row in manifest.records.values())
 
 
-def test_options_of_the_challenge_are_refused_in_other_layouts(project_dir, made, tmp_path, capsys):
+def test_options_of_the_challenge_are_refused_in_other_layouts(made, tmp_path, capsys):
     for words in (["--label-set", "all"], ["--drop-flat-leads"]):
-        assert run(project_dir, "ptb", made("ptb", 4), *words, "--out", tmp_path / "m") == 1
+        assert run("ptb", made("ptb", 4), *words, "--out", tmp_path / "m") == 1
         assert "leave them out" in capsys.readouterr().err
 
 
-def test_options_of_the_whole_challenge(project_dir, made, tmp_path, capsys):
+def test_options_of_the_whole_challenge(made, tmp_path, capsys):
     raw = made("physionet_2021", 20)
     words = [raw, "--sources", "georgia,ningbo", "--label-set", "all", "--fraction", "0.9"]
-    assert run(project_dir, "physionet_2021", *words, "--out", tmp_path / "m") == 0
+    assert run("physionet_2021", *words, "--out", tmp_path / "m") == 0
     manifest = Manifest.load(tmp_path / "m")
     assert manifest.meta["labels"]["set"] == "all"
     assert {row.source.split("/")[0] for row in manifest.records.values()} == {"georgia", "ningbo"}
     capsys.readouterr()
-    assert run(project_dir, "physionet_2021", raw, "--sources", "nix", "--out", tmp_path / "n") == 1
+    assert run("physionet_2021", raw, "--sources", "nix", "--out", tmp_path / "n") == 1
     assert "expected some of cpsc_2018" in capsys.readouterr().err
-    assert run(project_dir, "physionet_2021", tmp_path / "x", "--out", tmp_path / "n") == 1
+    assert run("physionet_2021", tmp_path / "x", "--out", tmp_path / "n") == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_parts_make_the_same_whole(project_dir, made, tmp_path, monkeypatch):
+def test_parts_make_the_same_whole(made, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "ecg_fairseq.records.preparation.prepare.records_per_shard", lambda count: 4
     )
     raw = made("physionet_2021", 20)
     words = [raw, "--sources", "recommended", "--dtype", "float32", "--out"]
-    assert run(project_dir, "physionet_2021", *words, tmp_path / "whole", "--workers", "2") == 0
+    assert run("physionet_2021", *words, tmp_path / "whole", "--workers", "2") == 0
     for part in range(2):
         folder = tmp_path / "parts"
-        assert run(project_dir, "physionet_2021", *words, folder, "--shard", f"{part}/2") == 0
-    assert run(project_dir, "physionet_2021", *words, tmp_path / "parts") == 0
+        assert run("physionet_2021", *words, folder, "--shard", f"{part}/2") == 0
+    assert run("physionet_2021", *words, tmp_path / "parts") == 0
     for name in ("meta.json", "records.tsv", "labels/y.npy", "labels/label_def.csv"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     stores = [sorted((tmp_path / kind / "store").glob("*.npy")) for kind in ("whole", "parts")]
@@ -115,15 +100,15 @@ def test_parts_make_the_same_whole(project_dir, made, tmp_path, monkeypatch):
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_a_changed_mat_is_noticed(project_dir, made, tmp_path, capsys):
+def test_a_changed_mat_is_noticed(made, tmp_path, capsys):
     import shutil
 
     raw = tmp_path / "georgia"
     shutil.copytree(made("physionet_2021", 20) / "training/georgia/g1", raw)
-    assert run(project_dir, "georgia", raw, "--out", tmp_path / "m") == 0
+    assert run("georgia", raw, "--out", tmp_path / "m") == 0
     target = raw / "E00001.mat"
     content = bytearray(target.read_bytes())
     content[-2:] = b"\1\0"
     target.write_bytes(bytes(content))
-    assert run(project_dir, "georgia", raw, "--out", tmp_path / "m") == 1
+    assert run("georgia", raw, "--out", tmp_path / "m") == 1
     assert "other input" in capsys.readouterr().err

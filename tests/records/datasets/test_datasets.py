@@ -9,7 +9,8 @@ import pytest
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.ecg_qa import QUESTION_TYPES, EcgQaChoice, ecg_qa_dataset
 from ecg_fairseq.records.datasets.own_data import OwnData, own_dataset
-from ecg_fairseq.records.datasets.ptb_xl import parse_scp_codes, ptb_xl_dataset
+from ecg_fairseq.records.datasets.ptb_xl import ptb_xl_dataset
+from ecg_fairseq.records.datasets.ptb_xl_files import parse_scp_codes
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
 from ecg_fairseq.records.preparation.questions_from_labels import label_question_maker

@@ -1,11 +1,11 @@
 """ECG-Chat's conversations about MIMIC-IV-ECG: first two turns, sides by subject, damaged files."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from ecg_fairseq.cli.prepare import prepare_dataset
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.ecg_chat import (
     ecg_chat_dataset,
@@ -13,7 +13,6 @@ from ecg_fairseq.records.datasets.ecg_chat import (
     read_json_list,
 )
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.preparation.command_line import run_manifest_script
 from ecg_fairseq.records.record_row import SPLITS
 from ecg_fairseq.records.simulated.cohort import CohortSettings
 from ecg_fairseq.records.simulated.layouts import layout_writer
@@ -39,15 +38,10 @@ def written(folder: Path, value: object) -> Path:
 
 
 def test_the_script_makes_questions_of_conversations(raw, tmp_path, capsys):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "manifests"))
-    try:
-        import ecg_chat as script
-    finally:
-        sys.path.pop(0)
     chat = raw / "ecg-chat/pretrain_mimic.json"
     words = [str(chat), "--mimic-iv-ecg", str(raw), "--out", str(tmp_path / "m")]
     words += ["--recipe", "ecg_byte_beat", "--progress", "silent", "--max-skip-fraction", "0.2"]
-    assert run_manifest_script(script.build_parser(), script.make_dataset, words) == 0
+    assert prepare_dataset("ecg_chat", words) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     manifest = Manifest.load(tmp_path / "m")
     items = json.loads(chat.read_text())

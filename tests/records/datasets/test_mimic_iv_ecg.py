@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import wfdb
 
+from ecg_fairseq.cli.prepare import prepare_dataset
 from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.records.datasets.ecg_qa import (
     QUESTION_TYPES,
@@ -22,7 +22,6 @@ from ecg_fairseq.records.datasets.ecg_qa import (
 from ecg_fairseq.records.datasets.mimic_iv_ecg import mimic_iv_ecg_dataset, read_mimic_iv_ecg
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.manifest.leakage import find_leaks
-from ecg_fairseq.records.preparation.command_line import run_manifest_script
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
 from ecg_fairseq.records.preparation.raw_dataset import with_label_table
 from ecg_fairseq.records.readers.any_format import read_record
@@ -275,12 +274,6 @@ def test_mapped_files_with_paths_alone_give_the_same(raw, asked, tmp_path):
 
 
 def test_the_script_takes_one_dataset_with_its_own_options(raw, tmp_path, capsys):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "manifests"))
-    try:
-        import ecg_qa as script
-    finally:
-        sys.path.pop(0)
-    parser = script.build_parser()
     words = [str(raw / "ecg-qa"), "--out", str(tmp_path / "m"), "--recipe", "ecg_byte_beat"]
     words += ["--progress", "silent"]
     mimic = ["--mimic-iv-ecg", str(raw)]
@@ -288,14 +281,14 @@ def test_the_script_takes_one_dataset_with_its_own_options(raw, tmp_path, capsys
         ([*mimic, "--label-set", "superclass"], "give --label-table"),
         (["--ptb-xl", str(raw), "--patients", "x.csv"], "goes with --mimic-iv-ecg"),
     ):
-        assert run_manifest_script(parser, script.make_dataset, [*words, *more]) == 1
+        assert prepare_dataset("ecg_qa", [*words, *more]) == 1
         assert message in capsys.readouterr().err
     for more in ([], [*mimic, "--ptb-xl", str(raw)]):
         with pytest.raises(SystemExit) as caught:
-            run_manifest_script(parser, script.make_dataset, [*words, *more])
+            prepare_dataset("ecg_qa", [*words, *more])
         assert caught.value.code == 2
     patients = ["--patients", str(raw / "mimic-iv/hosp/patients.csv")]
-    assert run_manifest_script(parser, script.make_dataset, [*words, *mimic, *patients]) == 0
+    assert prepare_dataset("ecg_qa", [*words, *mimic, *patients]) == 0
     manifest = Manifest.load(tmp_path / "m")
     assert {q.question_type for q in manifest.questions("train")} == set(SINGLE_TYPES)
     assert all(row.sex for row in manifest.records.values())

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.datasets.physionet_2021 import (
+from ecg_fairseq.records.datasets.physionet_2021 import ChallengeChoice, challenge_dataset
+from ecg_fairseq.records.datasets.physionet_2021_files import (
     CSN,
     RECOMMENDED,
     SOURCES,
-    ChallengeChoice,
-    challenge_dataset,
     parse_sources,
 )
 from ecg_fairseq.records.datasets.ptb_xl import ptb_xl_dataset

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.records.datasets.ptb_xl import ptb_xl_dataset, read_scp_statements
+from ecg_fairseq.records.datasets.ptb_xl import ptb_xl_dataset
+from ecg_fairseq.records.datasets.ptb_xl_files import read_scp_statements
 from ecg_fairseq.records.datasets.ptb_xl_labels import LABEL_SETS, label_set_of, ptb_xl_label_set
 from ecg_fairseq.records.labels.label_files import (
     LabelMatrix,

@@ -1,16 +1,15 @@
 """Label tables: how lines find their recording, what is counted, and what is refused."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ecg_fairseq.cli.prepare import prepare_dataset
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.labels.label_files import label_matrix, read_label_files
 from ecg_fairseq.records.labels.label_table import truth_of
-from ecg_fairseq.records.preparation.command_line import run_manifest_script
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset, with_label_table
 from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.records.source_record import SourceRecord
@@ -122,15 +121,12 @@ def test_a_missing_table_is_named(tmp_path):
         labelled(tmp_path / "nowhere.csv")
 
 
-def test_every_script_takes_a_label_table(ptb_xl, tmp_path, table, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[3] / "manifests"))
-    import ptb_xl as script
-
+def test_every_script_takes_a_label_table(ptb_xl, tmp_path, table):
     folder = ptb_xl.write()
     path = table("ecg_id,odd\n" + "".join(f"{n},{n % 2}\n" for n in range(1, 12)))
     words = [str(folder), "--recipe", "ecg_byte_beat", "--progress", "silent"]
     words += ["--label-table", str(path), "--out", str(tmp_path / "m")]
-    assert run_manifest_script(script.build_parser(), script.make_dataset, words) == 0
+    assert prepare_dataset("ptb_xl", words) == 0
     names, values = read_label_files(tmp_path / "m/labels")
     assert names == ("odd",)
     assert values[:, 0].tolist()[:11] == [n % 2 for n in range(1, 12)]
@@ -138,4 +134,3 @@ def test_every_script_takes_a_label_table(ptb_xl, tmp_path, table, monkeypatch):
     meta = json.loads((tmp_path / "m/meta.json").read_text())
     assert meta["labels"]["labelled"] == {"train": 8, "valid": 2, "test": 1}
     assert meta["label_table"]["records_not_listed"] == 1
-    del sys.modules["ptb_xl"]

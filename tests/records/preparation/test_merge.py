@@ -1,33 +1,28 @@
 """Parts written apart and merged equal a single run byte for byte; wrong parts are refused."""
 
-import importlib.util
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
 from ecg_fairseq.cli.main import main
+from ecg_fairseq.cli.prepare import prepare_dataset
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json, write_json
+from ecg_fairseq.records.datasets.registry import dataset_module
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.preparation.command_line import run_manifest_script
 from ecg_fairseq.records.preparation.merge import merge
 
 PREPARATION = "ecg_fairseq.records.preparation"
 
 NUM_PARTS = 3
 NUM_RECORDS = 40
-SCRIPTS = Path(__file__).resolve().parents[3] / "manifests"
 
 
 def run_script(raw, out, *more, name="ptb_xl", recipe="ecg_byte_beat"):
-    specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    script = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(script)
     words = [str(raw), "--out", str(out), "--recipe", recipe, "--progress", "silent"]
     words += ["--questions", "from-labels", *map(str, more)]
-    assert run_manifest_script(script.build_parser(), script.make_dataset, words) == 0
+    assert prepare_dataset(name, words) == 0
 
 
 def contents(folder):
@@ -78,8 +73,15 @@ def test_merged_parts_equal_a_single_run(parts, ptb_xl, tmp_path, capsys):
     assert manifest.meta["counts"]["questions"]["train"] > 0
     # Once more: an interrupted merge is taken up the same way.
     (tmp_path / "merged/meta.json").unlink()
-    merge(parts, tmp_path / "merged")
+    merge(parts, tmp_path / "merged", dataset_module)
     assert contents(tmp_path / "merged") == contents(tmp_path / "single")
+
+
+def test_a_part_keeps_its_command_as_earlier_versions_wrote_it(parts, ptb_xl, tmp_path):
+    command = json.loads((tmp_path / "part0/.prepare/command.json").read_text())
+    words = [".", "--out", str(tmp_path / "part0"), "--recipe", "ecg_byte_beat"]
+    words += ["--progress", "silent", "--questions", "from-labels", "--shard", "0/3"]
+    assert command == {"script": "ptb_xl", "arguments": words, "folder": str(ptb_xl.folder)}
 
 
 def test_labels_and_pairs_are_merged_too(ptb_xl, tmp_path, monkeypatch):
@@ -97,7 +99,7 @@ def test_labels_and_pairs_are_merged_too(ptb_xl, tmp_path, monkeypatch):
         run_script("ptb-xl", tmp_path / f"p{part}", *labelled, *shard, recipe="ecg_fm")
     run_script("ptb-xl", tmp_path / "single", *labelled, recipe="ecg_fm")
     monkeypatch.chdir("/")
-    merge([tmp_path / "p1", tmp_path / "p0"], tmp_path / "merged")
+    merge([tmp_path / "p1", tmp_path / "p0"], tmp_path / "merged", dataset_module)
     found = contents(tmp_path / "merged")
     assert found == contents(tmp_path / "single")
     assert {"labels/y.npy", "cmsc/train.tsv", "identification/test_probe.tsv"} <= set(found)
@@ -108,23 +110,23 @@ def test_wrong_parts_are_refused_and_nothing_is_written(parts, ptb_xl, tmp_path,
     assert main(["merge", *map(str, parts[:2]), "--out", str(out)]) == 1
     assert "1 of 3 shards are in none of the parts (numbers 2)" in capsys.readouterr().err
     with pytest.raises(ManifestError, match="not found"):
-        merge([*parts, tmp_path / "nix"], out)
+        merge([*parts, tmp_path / "nix"], out, dataset_module)
     with pytest.raises(ManifestError, match="one of the parts"):
-        merge(parts, parts[0])
+        merge(parts, parts[0], dataset_module)
     (tmp_path / "other").mkdir()
     with pytest.raises(ManifestError, match=r"command of a part|plan"):
-        merge([*parts, tmp_path / "other"], out)
+        merge([*parts, tmp_path / "other"], out, dataset_module)
     run_script(ptb_xl.folder, tmp_path / "seed", "--shard", "2/3", "--seed", "5")
     with pytest.raises(ManifestError, match="differ in seed"):
-        merge([*parts[:2], tmp_path / "seed"], out)
+        merge([*parts[:2], tmp_path / "seed"], out, dataset_module)
     run_script(ptb_xl.folder, tmp_path / "int16", "--shard", "2/3", "--dtype", "int16")
     with pytest.raises(ManifestError, match="differ in dtype"):
-        merge([*parts[:2], tmp_path / "int16"], out)
+        merge([*parts[:2], tmp_path / "int16"], out, dataset_module)
     assert not out.exists()
     out.mkdir()
     (out / "thesis.txt").write_text("precious")
     with pytest.raises(ManifestError, match="not empty"):
-        merge(parts, out)
+        merge(parts, out, dataset_module)
 
 
 def test_damaged_parts_and_changed_raw_data_are_found(parts, ptb_xl, tmp_path):
@@ -135,11 +137,11 @@ def test_damaged_parts_and_changed_raw_data_are_found(parts, ptb_xl, tmp_path):
     data[-1] ^= 1
     shard.write_bytes(data)
     with pytest.raises(ManifestError, match="changed after it was written"):
-        merge([parts[0], other, parts[2]], tmp_path / "merged")
+        merge([parts[0], other, parts[2]], tmp_path / "merged", dataset_module)
     ptb_xl.signals[3] = ptb_xl.signals[3][:, ::-1].copy()
     ptb_xl.write()
     with pytest.raises(ManifestError, match="raw data or this program changed"):
-        merge(parts, tmp_path / "again")
+        merge(parts, tmp_path / "again", dataset_module)
     assert not (tmp_path / "again").exists()
 
 
@@ -148,4 +150,4 @@ def test_only_scripts_of_this_project_are_run(parts, tmp_path, script):
     path = parts[0] / ".prepare/command.json"
     write_json(path, {**read_json(path, ManifestError, "command"), "script": script})
     with pytest.raises(ManifestError, match="which is not in"):
-        merge(parts, tmp_path / "merged")
+        merge(parts, tmp_path / "merged", dataset_module)

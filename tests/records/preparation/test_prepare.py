@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecg_fairseq.cli.prepare import prepare_dataset
 from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.records.datasets.ptb_xl import ptb_xl_dataset
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.preparation import shard_jobs
-from ecg_fairseq.records.preparation.command_line import run_manifest_script
 from ecg_fairseq.records.preparation.prepare import (
     PrepareOptions,
     estimate,
@@ -309,20 +309,14 @@ def test_a_dead_worker_is_an_error_not_a_hang():
 
 
 def test_the_script_prints_json_last_and_explains_failures(ptb_xl, tmp_path, capsys):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "manifests"))
-    try:
-        import ptb_xl as script
-    finally:
-        sys.path.pop(0)
     base = [str(ptb_xl.write()), "--recipe", "ecg_byte_beat", "--progress", "silent", "--out"]
-    parser = script.build_parser()
-    assert run_manifest_script(parser, script.make_dataset, [*base, str(tmp_path / "m")]) == 0
+    assert prepare_dataset("ptb_xl", [*base, str(tmp_path / "m")]) == 0
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert set(json.loads(last)) == {"records", "skipped", "segments", "seconds"}
     for wrong in (["--recipe", "nix"], ["--fraction", "0"]):
         arguments = [*base, str(tmp_path / "n"), *wrong]
-        assert run_manifest_script(parser, script.make_dataset, arguments) == 1
+        assert prepare_dataset("ptb_xl", arguments) == 1
         assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(SystemExit) as caught:
-        run_manifest_script(parser, script.make_dataset, [*base, "x", "--shard", "3/3"])
+        prepare_dataset("ptb_xl", [*base, "x", "--shard", "3/3"])
     assert caught.value.code == 2

@@ -1,11 +1,12 @@
-"""Options that say whose recordings a script takes: PTB-XL's or MIMIC-IV-ECG's."""
+"""Datasets over the recordings of another one: PTB-XL's or MIMIC-IV-ECG's, as options say."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.datasets.ptb_xl import RATES
+from ecg_fairseq.records.datasets.mimic_iv_ecg import add_patients_option
+from ecg_fairseq.records.datasets.ptb_xl_files import RATES
 from ecg_fairseq.records.datasets.ptb_xl_labels import (
     NO_LABELS,
     add_label_set_option,
@@ -18,19 +19,6 @@ from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 OfPtbXl = Callable[[Path, int, LabelSet | None], RawDataset]
 # Called with MIMIC-IV-ECG's folder and MIMIC-IV's table of patients.
 OfMimic = Callable[[Path, Path | None], RawDataset]
-
-
-def add_patients_option(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--patients`` for scripts over MIMIC-IV-ECG."""
-    parser.add_argument(
-        "--patients", type=Path, metavar="CSV", help="MIMIC-IV's hosp/patients.csv: sex and age"
-    )
-
-
-def add_subject_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of scripts that draw the sides of MIMIC-IV-ECG by subject."""
-    parser.add_argument("--split", choices=("patient",), default="patient", help="split rule")
-    add_patients_option(parser)
 
 
 def add_recordings_options(parser: argparse.ArgumentParser) -> None:
