@@ -54,7 +54,13 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["ecg_fairseq", "ecg_fairseq.*"])
     + find_namespace_packages(include=["hydra_plugins.*"]),
-    package_data={"ecg_fairseq": ["config/*.yaml", "config/*/*.yaml", "py.typed"]},
+    package_data={
+        "ecg_fairseq": [
+            "config/**/*.yaml",
+            "networks/language_model/layouts/*.yaml",
+            "py.typed",
+        ]
+    },
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ecg-fairseq = ecg_fairseq.cli.main:main"]},

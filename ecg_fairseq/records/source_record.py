@@ -12,7 +12,7 @@ class SourceRecord:
     Attributes:
         path: absolute path of the record, or of the array that holds it.
         source: path to show in the manifest, relative to the dataset.
-        side: published side, or empty when the sides are drawn by patient.
+        split: published split, or empty when the splits are drawn by patient.
         labels_json: labels as JSON text.
         array_row: row in a (N, L, T) array or in a CODE-15% part, or -1 for a record file.
         leads, fs_hz: only for rows of an array.
@@ -23,7 +23,7 @@ class SourceRecord:
     patient_id: str
     path: str
     source: str = ""
-    side: str = ""
+    split: str = ""
     age: float | None = None
     sex: str = ""
     labels_json: str = "{}"

@@ -98,7 +98,7 @@ def code_15_dataset(folder: Path, choice: Code15Choice) -> RawDataset:
         raise ManifestError(f"CODE-15% folder not found: {folder}; check the path")
     rows, tracings = _published(folder) if _is_published(folder) else _of_fairseq_signals(folder)
     has_file = choice.split == "file"
-    side_of = _sides(choice.split_file or folder / SPLIT_FILE) if has_file else {}
+    split_of = _splits(choice.split_file or folder / SPLIT_FILE) if has_file else {}
     sources: list[SourceRecord] = []
     left_out: list[tuple[str, str, str]] = []
     absent: Counter = Counter()
@@ -107,9 +107,9 @@ def code_15_dataset(folder: Path, choice: Code15Choice) -> RawDataset:
         if not keep_fraction(patient_id, choice.fraction, choice.seed):
             continue
         place = tracings.places.get(exam_id)
-        side = _side(row, side_of)
-        if place is not None and (side or not has_file):
-            sources.append(_source(row, tracings.files[place[0]], place[1], side))
+        split = _split(row, split_of)
+        if place is not None and (split or not has_file):
+            sources.append(_source(row, tracings.files[place[0]], place[1], split))
         elif place is not None:
             left_out.append((exam_id, patient_id, "the split file gives it no side"))
         elif row.get("trace_file") and row["trace_file"] not in tracings.names:
@@ -152,7 +152,7 @@ def _positives(row: RecordRow) -> Collection[str] | None:
     return names | ({MALE} if row.sex == "male" else set())
 
 
-def _source(row: dict[str, str], path: str, number: int, side: str) -> SourceRecord:
+def _source(row: dict[str, str], path: str, number: int, split: str) -> SourceRecord:
     where = f"exam {row['exam_id']}"
     labels: dict[str, object] = {
         "diagnoses": [name for name in DIAGNOSES if _truth(row, name, where)],
@@ -166,7 +166,7 @@ def _source(row: dict[str, str], path: str, number: int, side: str) -> SourceRec
         patient_id=row["patient_id"],
         path=path,
         source=f"{ORIGINALS}/{name}" if number < 0 else f"{name}:{number}",
-        side=side,
+        split=split,
         age=number_of(row["age"]),
         sex="male" if _truth(row, MALE, where) else "female",
         labels_json=labels_text(labels),
@@ -273,8 +273,8 @@ def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
         yield row
 
 
-def _sides(path: Path) -> dict[tuple[str, str], str]:
-    """Return (column, cell) -> side as a split file has it."""
+def _splits(path: Path) -> dict[tuple[str, str], str]:
+    """Return (column, cell) -> split as a split file has it."""
     table = list(read_columns(path, ("split",), "split file"))
     columns = table[0].keys() if table else ()
     key = next((name for name in _SPLIT_KEYS if name in columns), None)
@@ -289,7 +289,7 @@ def _sides(path: Path) -> dict[tuple[str, str], str]:
     return {(key, row[key]): row["split"] for row in table}
 
 
-def _side(row: Mapping[str, str], side_of: Mapping[tuple[str, str], str]) -> str:
+def _split(row: Mapping[str, str], split_of: Mapping[tuple[str, str], str]) -> str:
     return next(
-        (side_of[name, row[name]] for name in _SPLIT_KEYS if (name, row[name]) in side_of), ""
+        (split_of[name, row[name]] for name in _SPLIT_KEYS if (name, row[name]) in split_of), ""
     )

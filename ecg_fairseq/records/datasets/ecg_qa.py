@@ -65,11 +65,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--question-types", default=",".join(SINGLE_TYPES), help="comma-separated, or all"
     )
-    text = "whose sides count; ptb-xl keeps only questions whose ECGs are on their own side"
+    text = "whose splits count; ptb-xl keeps only questions whose ECGs are all in their split"
     add_split_option(parser, SPLIT_RULES, text)
     parser.add_argument("--label-questions", action="store_true", help="add label-built questions")
     parser.add_argument(
-        "--label-questions-for", default="train,valid,test", help="sides that get them"
+        "--label-questions-for", default="train,valid,test", help="splits that get them"
     )
 
 
@@ -148,15 +148,15 @@ def _asked_about(
     sources: list[SourceRecord],
     choice: EcgQaChoice,
 ) -> dict[str, Any]:
-    """Return a dataset's parts: the recordings with their sides, and what makes the questions."""
+    """Return a dataset's parts: the recordings with their splits, and what makes the questions."""
     questions, dropped = read_questions(folder, choice, version)
     asked = {record_id for _, question in questions for record_id in question.record_ids}
     if choice.split == "ecg-qa":
-        sides = _published_sides(question_folder(folder, version), questions)
+        splits = _published_splits(question_folder(folder, version), questions)
         sources = [
-            replace(source, side=sides[source.record_id])
+            replace(source, split=splits[source.record_id])
             for source in sources
-            if source.record_id in sides
+            if source.record_id in splits
         ]
     if not choice.label_splits:
         sources = [source for source in sources if source.record_id in asked]
@@ -192,9 +192,9 @@ def _description(choice: EcgQaChoice) -> dict[str, Any]:
     }
 
 
-def _published_sides(root: Path, questions: Sequence[tuple[str, Question]]) -> dict[str, str]:
-    """Return record id -> side, from the published lists, else from where it is asked about."""
-    sides: dict[str, str] = {}
+def _published_splits(root: Path, questions: Sequence[tuple[str, Question]]) -> dict[str, str]:
+    """Return record id -> split, from the published lists, else from where it is asked about."""
+    splits: dict[str, str] = {}
     for split in SPLITS:
         path = root / f"{split}_ecgs.tsv"
         if path.is_file():
@@ -203,37 +203,37 @@ def _published_sides(root: Path, questions: Sequence[tuple[str, Question]]) -> d
             except (OSError, UnicodeDecodeError) as error:
                 raise ManifestError(f"{path} cannot be read: {error}") from error
             for line in filter(None, map(str.strip, lines)):
-                sides.setdefault(line.rpartition("\t")[2], split)
+                splits.setdefault(line.rpartition("\t")[2], split)
     for split, question in sorted(questions, key=lambda item: SPLIT_ORDER[item[0]]):
         for record_id in question.record_ids:
-            sides.setdefault(record_id, split)
-    return sides
+            splits.setdefault(record_id, split)
+    return splits
 
 
 def place_questions(
     questions: Sequence[tuple[str, Question]], rows: Sequence[RecordRow]
 ) -> tuple[Questions, Counter]:
-    """Keep the questions whose recordings all lie on the side they were published for.
+    """Keep the questions whose recordings all lie in the split they were published for.
 
     Args:
-        questions: (published side, question) pairs.
-        rows: usable records with their sides.
+        questions: (published split, question) pairs.
+        rows: usable records with their splits.
 
     Returns:
-        Questions per side with patient ids filled in, and how many were dropped why.
+        Questions per split with patient ids filled in, and how many were dropped why.
     """
     by_id = {row.record_id: row for row in rows}
     kept: Questions = {split: [] for split in SPLITS}
     dropped: Counter = Counter()
     for published, question in questions:
         found = [by_id[name] for name in question.record_ids if name in by_id]
-        sides = {row.split for row in found}
+        splits = {row.split for row in found}
         if len(found) < len(question.record_ids):
             dropped["recording not available or dropped"] += 1
-        elif len(sides) > 1:
+        elif len(splits) > 1:
             dropped["recordings on two sides"] += 1
-        elif sides != {published}:
-            dropped[f"published for {published}, recording on {sides.pop()}"] += 1
+        elif splits != {published}:
+            dropped[f"published for {published}, recording on {splits.pop()}"] += 1
         else:
             patients = [row.patient_id for row in found]
             kept[published].append(replace(question, patient_ids=patients))

@@ -53,7 +53,7 @@ class EcgQaChoice:
     """Which questions to take, and by whose split.
 
     Attributes:
-        label_splits: sides on which label-built questions are added.
+        label_splits: splits in which label-built questions are added.
     """
 
     style: str = "template"
@@ -116,7 +116,7 @@ def read_questions(
     Patient ids are not known here and stand empty.
 
     Returns:
-        (published side, question) pairs, and how many entries were left out for what reason.
+        (published split, question) pairs, and how many entries were left out for what reason.
 
     Raises:
         ManifestError: no files, or a damaged one.

@@ -70,7 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options that only this dataset has."""
     add_recordings_options(parser)
     parser.add_argument("--task", choices=TASKS, default="both", help="which files (default both)")
-    text = "whose sides count; ptb-xl keeps only questions whose ECGs are on their own side"
+    text = "whose splits count; ptb-xl keeps only questions whose ECGs are all in their split"
     add_split_option(parser, SPLIT_RULES, text)
 
 
@@ -89,7 +89,7 @@ class Asked:
     """What the files hold.
 
     Attributes:
-        questions: (published side, question) pairs; patient ids stand empty.
+        questions: (published split, question) pairs; patient ids stand empty.
         backgrounds, reports: ecg_id -> text.
         dropped: why entries were left out, and how many.
     """
@@ -151,17 +151,17 @@ def heartllm_mimic_dataset(
 def _asked_about(
     asked: Asked, raw: Path, sources: Iterable[SourceRecord], choice: HeartLlmChoice
 ) -> dict[str, Any]:
-    """Return a dataset's parts: recordings with sides and texts, and what makes the questions."""
-    sides = _earliest_sides(asked.questions)
+    """Return a dataset's parts: recordings with splits and texts, and what makes the questions."""
+    splits = _earliest_splits(asked.questions)
     if choice.split == "heartllm" and choice.task == "both":
-        _report_conflicts(asked.questions, sides)
-    kept_sides = sides if choice.split == "heartllm" else {}
+        _report_conflicts(asked.questions, splits)
+    kept_splits = splits if choice.split == "heartllm" else {}
     kept = [
-        _with_texts(source, asked, kept_sides) for source in sources if source.record_id in sides
+        _with_texts(source, asked, kept_splits) for source in sources if source.record_id in splits
     ]
     if not kept:
         raise ManifestError(
-            f"none of the {len(sides)} recordings that the questions ask about is in {raw}"
+            f"none of the {len(splits)} recordings that the questions ask about is in {raw}"
         )
 
     def make_questions(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
@@ -267,17 +267,19 @@ def _note_background(asked: Asked, record_ids: Sequence[str], entry: dict[str, A
         asked.backgrounds.setdefault(record_ids[0], text.strip())
 
 
-def _earliest_sides(questions: Iterable[tuple[str, Question]]) -> dict[str, str]:
-    """Return record id -> the earliest side that it was published for."""
-    sides: dict[str, str] = {}
+def _earliest_splits(questions: Iterable[tuple[str, Question]]) -> dict[str, str]:
+    """Return record id -> the earliest split that it was published for."""
+    splits: dict[str, str] = {}
     for split, question in questions:
         for record_id in question.record_ids:
-            sides[record_id] = min(sides.get(record_id, split), split, key=SPLIT_ORDER.__getitem__)
-    return sides
+            splits[record_id] = min(
+                splits.get(record_id, split), split, key=SPLIT_ORDER.__getitem__
+            )
+    return splits
 
 
-def _report_conflicts(questions: Sequence[tuple[str, Question]], sides: dict[str, str]) -> None:
-    count = sum(split != sides[question.record_ids[0]] for split, question in questions)
+def _report_conflicts(questions: Sequence[tuple[str, Question]], splits: dict[str, str]) -> None:
+    count = sum(split != splits[question.record_ids[0]] for split, question in questions)
     if count:
         print(
             f"{count} of {len(questions)} questions are about recordings that the other task has "
@@ -286,13 +288,13 @@ def _report_conflicts(questions: Sequence[tuple[str, Question]], sides: dict[str
         )
 
 
-def _with_texts(source: SourceRecord, asked: Asked, sides: dict[str, str]) -> SourceRecord:
-    """Return a record with HeartLLM's report (PTB-XL's in English), background and side."""
+def _with_texts(source: SourceRecord, asked: Asked, splits: dict[str, str]) -> SourceRecord:
+    """Return a record with HeartLLM's report (PTB-XL's in English), background and split."""
     record_id = source.record_id
     labels = json.loads(source.labels_json)
     return replace(
         source,
-        side=sides.get(record_id, source.side),
+        split=splits.get(record_id, source.split),
         report=asked.reports.get(record_id, source.report),
         labels_json=labels_text({**labels, "background": asked.backgrounds.get(record_id)}),
     )

@@ -52,7 +52,7 @@ def is_incart(folder: Path) -> bool:
 
 
 def incart_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -> RawDataset:
-    """Return the database as a dataset; sides are drawn by patient, labels are findings.
+    """Return the database as a dataset; splits are drawn by patient, labels are findings.
 
     Args:
         folder: holds ``I01.hea`` and so on.

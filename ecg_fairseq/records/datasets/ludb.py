@@ -77,7 +77,7 @@ def make_dataset(arguments: argparse.Namespace) -> RawDataset:
 def ludb_dataset(
     folder: Path, label_set: str = "all", fraction: float = 1.0, seed: int = 0
 ) -> RawDataset:
-    """Return LUDB as a dataset; each record is a patient, sides are drawn.
+    """Return LUDB as a dataset; each record is a patient, splits are drawn.
 
     Args:
         folder: LUDB's folder, or its ``data/``.

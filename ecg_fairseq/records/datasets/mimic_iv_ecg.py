@@ -95,7 +95,7 @@ def make_dataset(arguments: argparse.Namespace) -> RawDataset:
 def mimic_iv_ecg_dataset(
     folder: Path, patients: Path | None = None, fraction: float = 1.0, seed: int = 0
 ) -> RawDataset:
-    """Return MIMIC-IV-ECG as a dataset; sides are drawn by subject.
+    """Return MIMIC-IV-ECG as a dataset; splits are drawn by subject.
 
     Args:
         folder: holds ``record_list.csv``, ``machine_measurements.csv`` and ``files/``.
@@ -112,7 +112,7 @@ def mimic_iv_ecg_dataset(
 def read_mimic_iv_ecg(
     folder: Path, patients: Path | None = None, fraction: float = 1.0, seed: int = 0
 ) -> list[SourceRecord]:
-    """Return one source for each line of ``record_list.csv``, without a side.
+    """Return one source for each line of ``record_list.csv``, without a split.
 
     Nothing but the tables is read: 800,000 records are listed within a minute.
 

@@ -76,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unit", default="mV", help="unit of the array: mV, uV or V (default mV)")
     parser.add_argument("--labels", type=Path, help="CSV: record_id, patient_id, labels ...")
     parser.add_argument("--questions", type=Path, help="CSV: record_id, question, answer ...")
-    add_split_option(parser, SPLIT_RULES, "draw sides, or read column split")
+    add_split_option(parser, SPLIT_RULES, "draw splits by patient, or read column split")
 
 
 def make_dataset(arguments: argparse.Namespace) -> RawDataset:
@@ -249,11 +249,11 @@ def _match_table(table: Table, names: Collection[str], data: OwnData) -> dict[st
 def _source(
     row: dict[str, str], data: OwnData, record_id: str, path: Path, **more: Any
 ) -> SourceRecord:
-    side = row.get("split", "") if data.split == "column" else ""
-    if data.split == "column" and side not in SPLITS:
+    split = row.get("split", "") if data.split == "column" else ""
+    if data.split == "column" and split not in SPLITS:
         raise ManifestError(
-            f"record {record_id}: column split holds {side!r}; expected one of {', '.join(SPLITS)} "
-            "(or leave --split patient to draw the sides)"
+            f"record {record_id}: column split holds {split!r}; expected one of "
+            f"{', '.join(SPLITS)} (or leave --split patient to draw the sides)"
         )
     try:
         age = float(row["age"]) if row.get("age") else None
@@ -263,7 +263,7 @@ def _source(
         record_id=record_id,
         patient_id=row.get("patient_id") or f"record-{record_id}",
         path=str(path),
-        side=side,
+        split=split,
         age=age,
         sex=row.get("sex", ""),
         labels_json=labels_text({key: row[key] for key in row if key not in _RESERVED}),

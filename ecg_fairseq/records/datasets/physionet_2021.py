@@ -156,7 +156,7 @@ def _count(names: Iterable[str]) -> dict[str, int]:
 
 
 def _with_ptb_xl(records: list[SourceRecord], folder: Path, seed: int) -> list[SourceRecord]:
-    """Give HR records PTB-XL's patient and published side; draw the sides of all others."""
+    """Give HR records PTB-XL's patient and published split; draw the splits of all others."""
     known = {
         f"HR{int(item.record_id):05d}": item
         for item in read_ptb_xl(folder, statements_needed=False)
@@ -164,13 +164,13 @@ def _with_ptb_xl(records: list[SourceRecord], folder: Path, seed: int) -> list[S
     others = [
         Member(item.record_id, item.patient_id) for item in records if item.record_id not in known
     ]
-    sides = split_by_patient(others, seed).sides
+    splits = split_by_patient(others, seed).sides
     given = []
     for item in records:
         twin = known.get(item.record_id)
         patient = twin.patient_id if twin else item.patient_id
-        side = twin.side if twin else sides[item.record_id]
-        given.append(replace(item, patient_id=patient, side=side))
+        split = twin.split if twin else splits[item.record_id]
+        given.append(replace(item, patient_id=patient, split=split))
     return given
 
 

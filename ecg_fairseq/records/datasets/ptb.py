@@ -50,7 +50,7 @@ def is_ptb_diagnostic(folder: Path) -> bool:
 
 
 def ptb_diagnostic_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -> RawDataset:
-    """Return the database as a dataset; sides are drawn by patient, labels are diagnoses.
+    """Return the database as a dataset; splits are drawn by patient, labels are diagnoses.
 
     Args:
         folder: holds ``patient001/`` and so on.

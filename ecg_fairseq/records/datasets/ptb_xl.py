@@ -73,7 +73,7 @@ def ptb_xl_dataset(
         raise ManifestError(f"--split {split!r}; expected one of {', '.join(SPLIT_RULES)}")
     sources = kept_records(folder, rate, fraction, seed)
     if split == "patient":
-        sources = [replace(source, side="") for source in sources]
+        sources = [replace(source, split="") for source in sources]
     return RawDataset(
         "ptb_xl",
         sources,

@@ -107,7 +107,7 @@ def scp_labels(codes: dict[str, float], statements: dict[str, ScpStatement]) -> 
     }
 
 
-def side_of_fold(fold: int) -> str:
+def split_of_fold(fold: int) -> str:
     """Return train for folds 1-8, valid for 9, test for 10."""
     return {9: "valid", 10: "test"}.get(fold, "train")
 
@@ -115,7 +115,7 @@ def side_of_fold(fold: int) -> str:
 def read_ptb_xl(
     folder: Path, rate: int = 500, statements_needed: bool = True
 ) -> list[SourceRecord]:
-    """Read the database: one source per line, with its published side.
+    """Read the database: one source per line, with its published split.
 
     Args:
         folder: PTB-XL's folder.
@@ -160,7 +160,7 @@ def _source(
         patient_id=whole_number(row["patient_id"]),
         path=str(folder.resolve() / relative),
         source=str(relative),
-        side=side_of_fold(int(fold)),
+        split=split_of_fold(int(fold)),
         age=number_of(row.get("age")),
         sex=_SEXES.get(whole_number(row.get("sex") or ""), ""),
         labels_json=labels_text(labels),

@@ -91,7 +91,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only-listed", action="store_true", help="leave out ECGs of participants not in the table"
     )
-    add_split_option(parser, SPLIT_RULES, "draw sides, or read column split")
+    add_split_option(parser, SPLIT_RULES, "draw splits by patient, or read column split")
 
 
 def make_dataset(arguments: argparse.Namespace) -> RawDataset:
@@ -202,10 +202,10 @@ def _source(
     folder: Path,
 ) -> SourceRecord:
     record_id = f"{eid}_{instance}_{array}"
-    side = cells.get("split", "").strip() if choice.split == "column" else ""
-    if choice.split == "column" and side not in SPLITS:
+    split = cells.get("split", "").strip() if choice.split == "column" else ""
+    if choice.split == "column" and split not in SPLITS:
         raise ManifestError(
-            f"participant {eid}: column split holds {side!r}; expected one of {', '.join(SPLITS)}"
+            f"participant {eid}: column split holds {split!r}; expected one of {', '.join(SPLITS)}"
         )
     labels = {name: _value(cell) for name, cell in cells.items() if name not in _RESERVED}
     sex = cells.get("sex", "").strip()
@@ -214,7 +214,7 @@ def _source(
         patient_id=eid,
         path=str(path.resolve()) + (":median" if choice.waveform == "median" else ""),
         source=str(path.relative_to(folder)),
-        side=side,
+        split=split,
         age=number_of(cells.get("age")),
         sex=_SEXES.get(whole_number(sex).lower(), sex),
         labels_json=labels_text({**labels, "instance": instance}),

@@ -1,8 +1,8 @@
 """Label files of a classification problem, in the form in which fairseq-signals writes them.
 
 ``y.npy``: float64 (N, K), row ``idx`` belongs to recording ``idx``. ``label_def.csv``: how often
-each label is positive, on each side and in all. ``pos_weight.txt``: the weights of positive
-examples on the training side, for ``criterion.pos_weight``. Format: fact sheet ecg-fm 1.5.
+each label is positive, in each split and in all. ``pos_weight.txt``: the weights of positive
+examples in the training split, for ``criterion.pos_weight``. Format: fact sheet ecg-fm 1.5.
 
 A label without a positive training example has the weight ``inf``, as published; the criterion
 refuses that, so then ``pos_weight_finite.txt`` stands beside it, with 1 in such places.
@@ -39,12 +39,12 @@ class LabelMatrix:
     Attributes:
         names: of the K labels.
         values: float64 (N, K), 0 or 1; a row of NaN for a recording that nobody labelled.
-        sides: N names of sides (``train``, ...), empty for a recording on none.
+        splits: N names of splits (``train``, ...), empty for a recording in none.
     """
 
     names: tuple[str, ...]
     values: np.ndarray
-    sides: tuple[str, ...]
+    splits: tuple[str, ...]
 
     @property
     def is_labelled(self) -> np.ndarray:
@@ -52,9 +52,9 @@ class LabelMatrix:
         return ~np.isnan(self.values).any(axis=1)
 
     def counts(self) -> dict[str, int]:
-        """Return side -> number of labelled recordings; sides without any are left out."""
-        labelled = [s for s, has in zip(self.sides, self.is_labelled, strict=True) if has and s]
-        return {side: labelled.count(side) for side in sorted(set(labelled))}
+        """Return split -> number of labelled recordings; splits without any are left out."""
+        labelled = [s for s, has in zip(self.splits, self.is_labelled, strict=True) if has and s]
+        return {split: labelled.count(split) for split in sorted(set(labelled))}
 
 
 def label_matrix(label_set: LabelSet, rows: Sequence[RecordRow]) -> LabelMatrix:
@@ -83,19 +83,21 @@ def definition_columns(matrix: LabelMatrix) -> Columns:
     """Return the columns of ``label_def.csv``, each with one number for each label.
 
     First ``pos_count_SIDE``, ``pos_percent_SIDE`` (a share, despite its name) and
-    ``pos_weight_SIDE`` ((1 - share) / share, infinite without a positive) of all sides in
+    ``pos_weight_SPLIT`` ((1 - share) / share, infinite without a positive) of all splits in
     alphabetical order, then count and share of all labelled recordings.
     """
     labelled = matrix.is_labelled
-    sides = np.array(matrix.sides, dtype=object)
-    found = {side: matrix.values[labelled & (sides == side)] for side in matrix.counts()}
-    counts = {side: values.sum(axis=0).astype(int).tolist() for side, values in found.items()}
-    shares = {side: [n / len(found[side]) for n in counts[side]] for side in found}
-    columns: Columns = {f"pos_count_{side}": counts[side] for side in found}
-    columns |= {f"pos_percent_{side}": shares[side] for side in found}
+    splits = np.array(matrix.splits, dtype=object)
+    found = {split: matrix.values[labelled & (splits == split)] for split in matrix.counts()}
+    counts = {split: values.sum(axis=0).astype(int).tolist() for split, values in found.items()}
+    shares = {split: [n / len(found[split]) for n in counts[split]] for split in found}
+    columns: Columns = {f"pos_count_{split}": counts[split] for split in found}
+    columns |= {f"pos_percent_{split}": shares[split] for split in found}
     columns |= {
-        f"pos_weight_{side}": [(1 - share) / share if share else math.inf for share in shares[side]]
-        for side in found
+        f"pos_weight_{split}": [
+            (1 - share) / share if share else math.inf for share in shares[split]
+        ]
+        for split in found
     }
     whole = matrix.values[labelled].sum(axis=0).astype(int).tolist()
     columns["pos_count_all"] = whole
@@ -113,15 +115,15 @@ def definition_text(names: Sequence[str], columns: Columns) -> str:
     return stream.getvalue()
 
 
-def weights_text(columns: Columns, side: str = "train", finite: bool = False) -> str | None:
-    """Return ``pos_weight.txt`` as text, or None when no record of the side is labelled.
+def weights_text(columns: Columns, split: str = "train", finite: bool = False) -> str | None:
+    """Return ``pos_weight.txt`` as text, or None when no record of the split is labelled.
 
     Args:
         columns: see :func:`definition_columns`.
-        side: whose weights.
+        split: whose weights.
         finite: give weight 1 to labels that are positive in no record, or in every one.
     """
-    weights = columns.get(f"pos_weight_{side}")
+    weights = columns.get(f"pos_weight_{split}")
     if weights is None:
         return None
     rounded = [float(weight) for weight in np.round(weights, _WEIGHT_DIGITS)]

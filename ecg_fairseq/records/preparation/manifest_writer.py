@@ -49,7 +49,7 @@ class ManifestContent:
         split_rule: name of the rule (``strat_fold``, ``patient``, ``ecg-qa``, ...).
         num_clipped: record id -> how many of its values were too large for ``dtype``.
         label_set: columns of ``labels/y.npy``, or None for no label files.
-        notes: further facts for ``meta.json`` (moves between sides, dropped questions, ...).
+        notes: further facts for ``meta.json`` (moves between splits, dropped questions, ...).
     """
 
     dataset: str
@@ -71,11 +71,11 @@ def write_manifest(folder: Path | str, content: ManifestContent) -> dict[str, An
     """Write all files of a manifest whose store stands already; return ``meta.json``'s content.
 
     Raises:
-        ManifestError: a patient stands on two sides, or question ids are not unique.
+        ManifestError: a patient stands in two splits, or question ids are not unique.
         EcgError: a file cannot be written.
     """
     folder = Path(folder)
-    sides = patient_sides(content.records)
+    splits = patient_splits(content.records)
     _check_question_ids(content.questions)
     folder.mkdir(parents=True, exist_ok=True)
     store = _describe_store(content)
@@ -86,7 +86,7 @@ def write_manifest(folder: Path | str, content: ManifestContent) -> dict[str, An
         _write_segments(folder, split, content.records, reader, content.recipe.num_values)
         write_questions(folder / f"{split}.jsonl", content.questions.get(split, ()))
     _remove_earlier(folder)
-    meta = _describe(folder, content, sides, store)
+    meta = _describe(folder, content, splits, store)
     meta |= _write_labels(folder, content.label_set, content.records)
     if pairs := write_pair_manifests(folder, content.records, reader, content.signal_hashes):
         meta["pairs"] = pairs
@@ -142,18 +142,18 @@ def _write_labels(
     return {"labels": {"set": label_set.name, "names": list(matrix.names), "labelled": labelled}}
 
 
-def patient_sides(records: Iterable[RecordRow]) -> dict[str, str]:
-    """Return patient id -> side over usable records; ManifestError if a patient has two."""
-    sides: dict[str, str] = {}
+def patient_splits(records: Iterable[RecordRow]) -> dict[str, str]:
+    """Return patient id -> split over usable records; ManifestError if a patient has two."""
+    splits: dict[str, str] = {}
     for row in records:
         if row.is_ok and row.split:
-            other = sides.setdefault(row.patient_id, row.split)
+            other = splits.setdefault(row.patient_id, row.split)
             if other != row.split:
                 raise ManifestError(
                     f"patient {row.patient_id} is on sides {other} and {row.split} "
                     f"(record {row.record_id}); a patient must stay on one side"
                 )
-    return sides
+    return splits
 
 
 def write_records(path: Path, records: Iterable[RecordRow]) -> None:
@@ -197,7 +197,7 @@ def _write_segments(
 
 
 def _describe(
-    folder: Path, content: ManifestContent, sides: dict[str, str], store: dict[str, Any]
+    folder: Path, content: ManifestContent, splits: dict[str, str], store: dict[str, Any]
 ) -> dict[str, Any]:
     usable = [row for row in content.records if row.is_ok]
     return {
@@ -210,8 +210,8 @@ def _describe(
         "split": {
             "rule": content.split_rule,
             "seed": content.seed,
-            "hash": split_hash(sides),
-            "patients": patients_per_side(sides),
+            "hash": split_hash(splits),
+            "patients": patients_per_side(splits),
         },
         "counts": {
             "records": len(usable),

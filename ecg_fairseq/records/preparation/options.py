@@ -18,7 +18,7 @@ class PrepareOptions:
         shard: (i, n): write only every n-th shard of the store, starting with number i.
         max_skip_fraction: more skipped records than this end the run.
         percentile_rule: ``exact``, or ECG-Byte's published ``first-four-windows``.
-        max_questions: side -> most questions, sampled with the seed.
+        max_questions: split -> most questions, sampled with the seed.
     """
 
     out: Path

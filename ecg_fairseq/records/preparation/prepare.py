@@ -2,7 +2,7 @@
 
 Records are cut into shards by their order alone. A finished shard has a ``done`` file, so a killed
 run goes on where it was. Sides, statistics and questions are made once all signals are known,
-because byte-identical signals must end on one side.
+because byte-identical signals must end in one split.
 """
 
 import json
@@ -228,8 +228,8 @@ def _assign(raw_dataset: RawDataset, outcomes: list[Outcome], seed: int) -> Assi
     ]
     if not members:
         raise ManifestError(f"{raw_dataset.name}: every record was skipped; see skipped.tsv")
-    if any(source.side for source in usable):
-        return split_as_published(members, {item.record_id: item.side for item in usable})
+    if any(source.split for source in usable):
+        return split_as_published(members, {item.record_id: item.split for item in usable})
     return split_by_patient(members, seed)
 
 

@@ -1,4 +1,4 @@
-"""Joins the label-question builder to the preparation: questions grouped by side."""
+"""Joins the label-question builder to the preparation: questions grouped by split."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,23 +16,23 @@ def label_questions(
     question_types: Sequence[str] | None = None,
     styles: Sequence[str] = TEMPLATE_ONLY,
 ) -> Questions:
-    """Return label-built questions per side.
+    """Return label-built questions per split.
 
     Args:
-        rows: usable records; their sides decide where a question goes.
-        splits: sides that are wanted.
+        rows: usable records; their splits decide where a question goes.
+        splits: splits that are wanted.
         question_types: default: the single-ECG types.
         styles: wordings wanted.
     """
     from ecg_fairseq.records.questions.from_labels import SINGLE_TYPES, build_questions
 
-    side_of = {row.record_id: row.split for row in rows}
+    split_of = {row.record_id: row.split for row in rows}
     kept: Questions = {split: [] for split in splits}
     for style in styles:
         for question in build_questions(rows, seed, question_types or SINGLE_TYPES, style):
-            side = side_of[question.record_ids[0]]
-            if side in kept:
-                kept[side].append(question)
+            split = split_of[question.record_ids[0]]
+            if split in kept:
+                kept[split].append(question)
     return kept
 
 

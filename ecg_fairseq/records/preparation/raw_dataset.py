@@ -20,7 +20,7 @@ from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.records.source_record import SourceRecord
 
 Questions = dict[str, list[Question]]
-# Called with the final rows (sides known) and the seed; returns questions per side and notes.
+# Called with the final rows (splits known) and the seed; returns questions per split and notes.
 QuestionMaker = Callable[[Sequence[RecordRow], int], tuple[Questions, dict[str, Any]]]
 STRADDLE_RULES = ("move", "drop")
 
@@ -35,8 +35,8 @@ class RawDataset:
     """A dataset ready for preparation.
 
     Attributes:
-        straddle: what happens to a record whose patient or twin is on an earlier side: ``move`` it
-            there, or ``drop`` it (then the side keeps only what was published for it).
+        straddle: what happens to a record whose patient or twin is in an earlier split: ``move`` it
+            there, or ``drop`` it (then the split keeps only what was published for it).
         label_set: columns of ``labels/y.npy``, or None for a dataset without such labels.
         id_columns: what the dataset's own tables call record ids (``study_id``), for label tables.
         left_out: (record id, patient id, reason) of records excluded before reading.

@@ -1,40 +1,18 @@
-"""Writes a simulated cohort: signals in PTB-XL's layout, questions in ECG-QA's.
+"""What decides a simulated cohort's bytes, and which folder holds which cohort."""
 
-Any number of workers writes the same bytes. An interrupted run goes on where it stopped: complete
-records are kept, and the tables, which readers look for first, are written last.
-"""
-
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import read_json, write_json
-from ecg_fairseq.progress import track
-from ecg_fairseq.records.preparation.shard_jobs import run_tasks
 from ecg_fairseq.records.questions.from_labels import QUESTION_TYPES
-from ecg_fairseq.records.readers.wfdb_writer import is_complete, write_wfdb_record
-from ecg_fairseq.records.simulated.ecg_qa_questions import write_ecg_qa
-from ecg_fairseq.records.simulated.plan import (
-    PlannedRecord,
-    draw_case,
-    plan_cohort,
-    simulate_case,
-)
-from ecg_fairseq.records.simulated.ptb_xl_tables import (
-    database_row,
-    labelled_record,
-    write_tables,
-)
-from ecg_fairseq.signal.simulator import resample_leads
-from ecg_fairseq.signal.simulator.leads import digitise
 
 SIMULATOR_VERSION = 1
 LOW_RATE_HZ = 100
 MARKER = "simulation.json"
 # PTB-XL's headers write the augmented leads in capitals.
 HEADER_LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
-_RECORDS_PER_JOB = 50
+_USUAL_FS_HZ = 500
 
 
 @dataclass(frozen=True)
@@ -71,49 +49,45 @@ class CohortSettings:
             )
 
 
-def write_cohort(folder: Path, settings: CohortSettings, workers: int = 1) -> dict[str, object]:
-    """Write a cohort, or complete one that was interrupted.
+def claim_folder(folder: Path, layout: str, settings: CohortSettings) -> None:
+    """Write down what the folder holds; refuse one that holds anything else.
 
     Args:
-        folder: where PTB-XL's files go; the questions go to ``folder``/ecg-qa.
-        settings: what to simulate.
-        workers: processes; any number gives the same files.
-
-    Returns:
-        ``{"records": int, "patients": int, "questions": {split: int}}``.
+        layout: its name; the rates of its files are the dataset's own.
 
     Raises:
-        EcgError: bad settings, a folder that holds another cohort, or a full disk.
+        EcgError: bad settings, a rate was asked for, or the folder is taken.
     """
     settings.validate()
-    folder = Path(folder)
-    _claim(folder, settings)
-    planned = plan_cohort(settings.patients, settings.seed)
-    for rate in ("records500", "records100"):
-        for block in range(planned[-1].ecg_id // 1000 + 1):
-            _make_folder(folder / rate / f"{block * 1000:05d}")
-    done = _write_signals(folder, planned, settings, workers)
-    for _ in track(done, len(planned), "simulated records"):
-        pass
-    cases = [draw_case(record, settings.seed) for record in planned]
-    rows = [database_row(case) for case in cases]
-    labelled = [labelled_record(case, row) for case, row in zip(cases, rows, strict=True)]
-    questions = write_ecg_qa(folder / "ecg-qa", labelled, settings.seed, settings.question_types)
-    write_tables(folder, rows)
-    return {"records": len(planned), "patients": settings.patients, "questions": questions}
+    if settings.fs_hz != _USUAL_FS_HZ:
+        raise EcgError(f"--fs {settings.fs_hz}: layout {layout} has rates of its own; leave it out")
+    wanted = {
+        "format": "ecg_fairseq.simulation",
+        "version": SIMULATOR_VERSION,
+        "layout": layout,
+        "patients": settings.patients,
+        "seed": settings.seed,
+    }
+    marker = folder / MARKER
+    if marker.is_file():
+        found = read_json(marker, EcgError, "description of the simulated dataset")
+        if found != wanted:
+            raise EcgError(
+                f"{folder} holds a simulated dataset of other settings ({found}; wanted {wanted}); "
+                "choose another --out or remove that folder"
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EcgError(f"{folder} is not an empty folder; choose another one for --out")
+    else:
+        write_json(marker, wanted)
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EcgError(
-            f"cannot make the folder {folder}: {error.strerror or error}; choose another --out"
-        ) from error
+def claim_ptb_xl_folder(folder: Path, settings: CohortSettings) -> None:
+    """Write down whose cohort PTB-XL's layout holds; refuse a folder that holds something else.
 
-
-def _claim(folder: Path, settings: CohortSettings) -> None:
-    """Write down whose cohort the folder holds; refuse a folder that holds something else."""
+    Raises:
+        EcgError: the folder is taken, or cannot be made.
+    """
     wanted = {"format": "ecg_fairseq.simulation", "version": SIMULATOR_VERSION}
     wanted |= asdict(settings) | {"question_types": list(settings.question_types)}
     marker = folder / MARKER
@@ -129,36 +103,15 @@ def _claim(folder: Path, settings: CohortSettings) -> None:
         raise EcgError(
             f"{folder} holds a dataset that is not simulated; choose another folder for --out"
         )
-    _make_folder(folder)
+    make_folder(folder)
     write_json(marker, wanted)
 
 
-def _write_signals(
-    folder: Path, planned: Sequence[PlannedRecord], settings: CohortSettings, workers: int
-) -> Iterator[int]:
-    """Write all recordings; yield once for each."""
-    jobs = [
-        (folder, list(planned[start : start + _RECORDS_PER_JOB]), settings.seed, settings.fs_hz)
-        for start in range(0, len(planned), _RECORDS_PER_JOB)
-    ]
-    for count in run_tasks(_write_job, jobs, min(workers, len(jobs))):
-        yield from range(count)
-
-
-def _write_job(job: tuple[Path, list[PlannedRecord], int, int]) -> int:
-    folder, planned, seed, fs_hz = job
-    for record in planned:
-        _write_record(folder, record, seed, fs_hz)
-    return len(planned)
-
-
-def _write_record(folder: Path, planned: PlannedRecord, seed: int, fs_hz: int) -> None:
-    block = f"{planned.ecg_id // 1000 * 1000:05d}"
-    high = folder / "records500" / block / f"{planned.ecg_id:05d}_hr"
-    low = folder / "records100" / block / f"{planned.ecg_id:05d}_lr"
-    if is_complete(high) and is_complete(low):
-        return
-    signal = simulate_case(draw_case(planned, seed), seed, fs_hz).signal
-    write_wfdb_record(high, digitise(signal), fs_hz, HEADER_LEADS)
-    lowered = resample_leads(signal, fs_hz, LOW_RATE_HZ)
-    write_wfdb_record(low, digitise(lowered), LOW_RATE_HZ, HEADER_LEADS)
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; EcgError where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EcgError(
+            f"cannot make the folder {folder}: {error.strerror or error}; choose another --out"
+        ) from error

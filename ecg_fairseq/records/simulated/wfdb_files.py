@@ -6,43 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.files import read_json, write_json
-from ecg_fairseq.records.simulated.cohort import MARKER, SIMULATOR_VERSION, CohortSettings
-
-_USUAL_FS_HZ = 500
-
-
-def claim_folder(folder: Path, layout: str, settings: CohortSettings) -> None:
-    """Write down what the folder holds; refuse one that holds anything else.
-
-    Args:
-        layout: its name; the rates of its files are the dataset's own.
-
-    Raises:
-        EcgError: bad settings, a rate was asked for, or the folder is taken.
-    """
-    settings.validate()
-    if settings.fs_hz != _USUAL_FS_HZ:
-        raise EcgError(f"--fs {settings.fs_hz}: layout {layout} has rates of its own; leave it out")
-    wanted = {
-        "format": "ecg_fairseq.simulation",
-        "version": SIMULATOR_VERSION,
-        "layout": layout,
-        "patients": settings.patients,
-        "seed": settings.seed,
-    }
-    marker = folder / MARKER
-    if marker.is_file():
-        found = read_json(marker, EcgError, "description of the simulated dataset")
-        if found != wanted:
-            raise EcgError(
-                f"{folder} holds a simulated dataset of other settings ({found}; wanted {wanted}); "
-                "choose another --out or remove that folder"
-            )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise EcgError(f"{folder} is not an empty folder; choose another one for --out")
-    else:
-        write_json(marker, wanted)
 
 
 def signal_line(

@@ -172,7 +172,7 @@ def test_a_split_file_of_fairseq_signals(layout, tmp_path, column):
     lines = [f"{name},{'test' if n < 10 else 'train'}" for n, name in enumerate(names[:50])]
     (tmp_path / "s.csv").write_text(f"{column},split\n" + "\n".join(lines) + "\n")
     raw_dataset = code_15_dataset(layout, Code15Choice(split="file", split_file=tmp_path / "s.csv"))
-    assert [source.side for source in raw_dataset.sources] == ["test"] * 10 + ["train"] * 40
+    assert [source.split for source in raw_dataset.sources] == ["test"] * 10 + ["train"] * 40
     assert {reason for *_, reason in raw_dataset.left_out} == {"the split file gives it no side"}
 
 

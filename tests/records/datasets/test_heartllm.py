@@ -194,7 +194,7 @@ def test_mimic_iv_ecg(tmp_path):
     reports = [{**REPORT, "ecg_id": int(name), "report": "A.B.."} for name in studies[:2]]
     folder = files(tmp_path / "h", [question], reports, "mimic-iv-ecg")
     raw_dataset = heartllm_mimic_dataset(folder, tmp_path / "mimic", HeartLlmChoice())
-    assert [(source.record_id, source.side) for source in raw_dataset.sources] == [
+    assert [(source.record_id, source.split) for source in raw_dataset.sources] == [
         (studies[0], "train"),
         (studies[1], "train"),
     ]

@@ -310,9 +310,9 @@ def test_ptb_xls_folder_gives_patients_and_folds(made, ptb_xl, tmp_path):
     raw_dataset = challenge_dataset(made, choice)
     records = by_id(raw_dataset)
     assert records["HR00001"].patient_id == records["HR00003"].patient_id == "101"
-    assert records["HR00004"].side == "test"
-    assert records["HR00001"].side == "train"
-    assert {item.side for item in records.values()} == {"train", "valid", "test"}
+    assert records["HR00004"].split == "test"
+    assert records["HR00001"].split == "train"
+    assert {item.split for item in records.values()} == {"train", "valid", "test"}
     manifest = prepared(raw_dataset, tmp_path / "m")
     assert manifest.record_row("HR00004").split == "test"
     assert manifest.meta["split"]["rule"] == "patient; ptb-xl by strat_fold"

@@ -17,8 +17,8 @@ from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.simulated.cohort import CohortSettings
+from ecg_fairseq.records.simulated.derived_signals import typical_beat
 from ecg_fairseq.records.simulated.layouts.ptb_xl_plus import write_layout
-from ecg_fairseq.records.simulated.median_beat import typical_beat
 from ecg_fairseq.signal.recipes import get_recipe
 
 SETTINGS = CohortSettings(patients=40, seed=3, question_types=("single-verify",))

@@ -102,7 +102,7 @@ def test_sides_of_a_column(layout, tmp_path):
     table.write_text("eid,split\n" + "\n".join(lines) + "\n")
     choice = UkBiobankChoice(participants=table, split="column")
     sides = {
-        source.patient_id: source.side for source in uk_biobank_dataset(layout, choice).sources
+        source.patient_id: source.split for source in uk_biobank_dataset(layout, choice).sources
     }
     assert (sides["1000001"], sides["1000002"], sides["1000003"]) == ("valid", "test", "train")
     table.write_text("eid,split\n1000001,exam\n")

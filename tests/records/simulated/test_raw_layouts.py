@@ -10,8 +10,8 @@ from ecg_fairseq.errors import EcgError
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.simulated.cardiologist_statements import snomed_codes
 from ecg_fairseq.records.simulated.cohort import CohortSettings
+from ecg_fairseq.records.simulated.derived_signals import simulate_seconds
 from ecg_fairseq.records.simulated.layouts import LAYOUTS, layout_writer
-from ecg_fairseq.records.simulated.long_recordings import simulate_seconds
 from ecg_fairseq.records.simulated.plan import draw_case, plan_cohort, simulate_case
 from ecg_fairseq.signal.simulator import Findings
 

@@ -14,9 +14,10 @@ import wfdb
 
 from ecg_fairseq.cli.main import main
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.records.simulated import cohort as simulated_cohort
-from ecg_fairseq.records.simulated.cohort import CohortSettings, write_cohort
+from ecg_fairseq.records.simulated.cohort import CohortSettings
 from ecg_fairseq.records.simulated.ecg_qa_questions import SHARD_SIZE, write_ecg_qa
+from ecg_fairseq.records.simulated.layouts import ptb_xl as ptb_xl_layout
+from ecg_fairseq.records.simulated.layouts.ptb_xl import write_layout as write_cohort
 from ecg_fairseq.records.simulated.plan import draw_case, plan_cohort, simulate_case
 from ecg_fairseq.records.simulated.ptb_xl_tables import (
     DATABASE_COLUMNS,
@@ -202,7 +203,7 @@ def test_an_interrupted_run_is_completed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    original = simulated_cohort.simulate_case
+    original = ptb_xl_layout.simulate_case
 
     def counting(case, seed, fs_hz):
         written.append(case.planned.ecg_id)
@@ -210,7 +211,7 @@ def test_an_interrupted_run_is_completed(
             raise KeyboardInterrupt
         return original(case, seed, fs_hz)
 
-    monkeypatch.setattr(simulated_cohort, "simulate_case", counting)
+    monkeypatch.setattr(ptb_xl_layout, "simulate_case", counting)
     with pytest.raises(KeyboardInterrupt):
         write_cohort(tmp_path, SETTINGS)
     assert not (tmp_path / "ptbxl_database.csv").exists()

@@ -1,6 +1,6 @@
 """CODE-15%'s layout: ``exams.csv`` and several ``exams_partN.hdf5`` at 400 Hz.
 
-As published, tracings are filled up with zeros to 4096 samples on both sides, those of 7 s more so;
+As published, tracings are filled up with zeros to 4096 samples at both ends, those of 7 s more so;
 every part ends with a row of zeros, exam 0; a few tracings are all zeros; parts and table have the
 exams in different orders; ``trace_file``, ``death`` and ``timey`` stand only at a patient's first
 exam. Same bytes for any number of workers: HDF5 gets no times.
@@ -18,7 +18,7 @@ from ecg_fairseq.errors import EcgError
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.preparation.shard_jobs import run_tasks
 from ecg_fairseq.records.readers.code_15_hdf5 import EXAM_IDS, TRACINGS
-from ecg_fairseq.records.simulated.cohort import CohortSettings
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
 from ecg_fairseq.records.simulated.plan import (
     PlannedRecord,
     SimulatedCase,
@@ -26,7 +26,7 @@ from ecg_fairseq.records.simulated.plan import (
     plan_cohort,
     simulate_case,
 )
-from ecg_fairseq.records.simulated.wfdb_files import claim_folder, write_file
+from ecg_fairseq.records.simulated.wfdb_files import write_file
 
 _FS_HZ = 400
 _SAMPLES = 4096

@@ -17,10 +17,11 @@ from ecg_fairseq.records.questions.ptb_xl_statements import LabelledRecord
 from ecg_fairseq.records.questions.question import Question
 from ecg_fairseq.records.questions.templates import SINGLE_TYPES
 from ecg_fairseq.records.record_row import SPLITS
-from ecg_fairseq.records.simulated.cohort import CohortSettings, write_cohort
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
+from ecg_fairseq.records.simulated.layouts.ptb_xl import write_layout as write_ptb_xl
 from ecg_fairseq.records.simulated.plan import draw_case, plan_cohort
 from ecg_fairseq.records.simulated.ptb_xl_tables import database_row, labelled_record
-from ecg_fairseq.records.simulated.wfdb_files import claim_folder, write_file
+from ecg_fairseq.records.simulated.wfdb_files import write_file
 
 _SHARES = (0.7, 0.15, 0.15)
 _STREAM_QUESTIONS, _STREAM_REPORTS = 131, 132  # apart from the streams of simulated_cohort_plan
@@ -35,7 +36,7 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     """
     folder = Path(folder)
     claim_folder(folder, "heartllm", settings)
-    figures = write_cohort(folder / "ptb-xl", settings, workers)
+    figures = write_ptb_xl(folder / "ptb-xl", settings, workers)
     cases = [
         draw_case(item, settings.seed) for item in plan_cohort(settings.patients, settings.seed)
     ]
@@ -46,8 +47,8 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     return {**figures, "questions": questions, "reports": reports}
 
 
-def _sides(rows: Sequence[Row], settings: CohortSettings, stream: int) -> list[str]:
-    """Return a side for each recording, drawn by patient."""
+def _splits(rows: Sequence[Row], settings: CohortSettings, stream: int) -> list[str]:
+    """Return a split for each recording, drawn by patient."""
     uniforms = np.random.default_rng([settings.seed, stream]).random(settings.patients)
     places = np.searchsorted(np.cumsum(_SHARES)[:-1], uniforms, side="right")
     return [SPLITS[int(places[int(float(row["patient_id"])) - 1])] for row in rows]
@@ -56,8 +57,8 @@ def _sides(rows: Sequence[Row], settings: CohortSettings, stream: int) -> list[s
 def _write_questions(
     folder: Path, records: Sequence[LabelledRecord], rows: Sequence[Row], settings: CohortSettings
 ) -> dict[str, int]:
-    sides = _sides(rows, settings, _STREAM_QUESTIONS)
-    placed = [replace(record, split=side) for record, side in zip(records, sides, strict=True)]
+    splits = _splits(rows, settings, _STREAM_QUESTIONS)
+    placed = [replace(record, split=split) for record, split in zip(records, splits, strict=True)]
     types = [name for name in settings.question_types if name in SINGLE_TYPES]
     row_of = {row["ecg_id"]: row for row in rows}
     counts = {}
@@ -86,7 +87,7 @@ def _entry(number: int, question: Question, row_of: dict[str, Row]) -> dict[str,
 
 
 def _write_reports(folder: Path, rows: Sequence[Row], settings: CohortSettings) -> dict[str, int]:
-    sides = _sides(rows, settings, _STREAM_REPORTS)
+    splits = _splits(rows, settings, _STREAM_REPORTS)
     counts = {}
     for split in SPLITS:
         entries = [
@@ -97,8 +98,8 @@ def _write_reports(folder: Path, rows: Sequence[Row], settings: CohortSettings) 
                 "filepath": row["filename_hr"],
                 "background": _background(row),
             }
-            for row, side in zip(rows, sides, strict=True)
-            if side == split
+            for row, drawn in zip(rows, splits, strict=True)
+            if drawn == split
         ]
         _write_json(folder / f"dataset/report/ptbxl/{split}.json", entries)
         counts[split] = len(entries)

@@ -13,7 +13,7 @@ import numpy as np
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.preparation.shard_jobs import run_tasks
 from ecg_fairseq.records.simulated.cardiologist_statements import ludb_statements
-from ecg_fairseq.records.simulated.cohort import CohortSettings
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
 from ecg_fairseq.records.simulated.plan import (
     PlannedRecord,
     SimulatedCase,
@@ -22,7 +22,6 @@ from ecg_fairseq.records.simulated.plan import (
     simulate_case,
 )
 from ecg_fairseq.records.simulated.wfdb_files import (
-    claim_folder,
     interleaved,
     scaled_steps,
     signal_line,

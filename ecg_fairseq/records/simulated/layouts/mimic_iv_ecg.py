@@ -16,7 +16,7 @@ from ecg_fairseq.records.datasets.mimic_iv_ecg import MEASUREMENTS, RECORD_LIST
 from ecg_fairseq.records.preparation.shard_jobs import run_tasks
 from ecg_fairseq.records.questions.ptb_xl_statements import LabelledRecord
 from ecg_fairseq.records.readers.wfdb_writer import NO_SAMPLE
-from ecg_fairseq.records.simulated.cohort import CohortSettings
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
 from ecg_fairseq.records.simulated.ecg_qa_questions import write_ecg_qa
 from ecg_fairseq.records.simulated.layouts.mimic_iv_ecg_tables import (
     DICTIONARY_COLUMNS,
@@ -41,12 +41,7 @@ from ecg_fairseq.records.simulated.plan import (
     simulate_case,
 )
 from ecg_fairseq.records.simulated.ptb_xl_tables import database_row, labelled_record
-from ecg_fairseq.records.simulated.wfdb_files import (
-    claim_folder,
-    interleaved,
-    signal_line,
-    write_file,
-)
+from ecg_fairseq.records.simulated.wfdb_files import interleaved, signal_line, write_file
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.simulator.leads import digitise
 

@@ -16,20 +16,15 @@ import numpy as np
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.preparation.shard_jobs import run_tasks
 from ecg_fairseq.records.simulated.cardiologist_statements import snomed_codes
-from ecg_fairseq.records.simulated.cohort import CohortSettings
-from ecg_fairseq.records.simulated.long_recordings import simulate_seconds
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
+from ecg_fairseq.records.simulated.derived_signals import simulate_seconds
 from ecg_fairseq.records.simulated.plan import (
     PlannedRecord,
     SimulatedCase,
     draw_case,
     plan_cohort,
 )
-from ecg_fairseq.records.simulated.wfdb_files import (
-    claim_folder,
-    interleaved,
-    signal_line,
-    write_file,
-)
+from ecg_fairseq.records.simulated.wfdb_files import interleaved, signal_line, write_file
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.simulator.leads import digitise
 

@@ -12,11 +12,10 @@ import numpy as np
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.preparation.shard_jobs import run_tasks
 from ecg_fairseq.records.simulated.cardiologist_statements import ptb_diagnosis
-from ecg_fairseq.records.simulated.cohort import CohortSettings
-from ecg_fairseq.records.simulated.long_recordings import simulate_seconds
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
+from ecg_fairseq.records.simulated.derived_signals import simulate_seconds
 from ecg_fairseq.records.simulated.plan import PlannedRecord, draw_case, plan_cohort
 from ecg_fairseq.records.simulated.wfdb_files import (
-    claim_folder,
     interleaved,
     scaled_steps,
     signal_line,

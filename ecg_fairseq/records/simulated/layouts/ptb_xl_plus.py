@@ -17,10 +17,11 @@ import numpy as np
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.preparation.shard_jobs import run_tasks
 from ecg_fairseq.records.readers.any_format import read_record
-from ecg_fairseq.records.simulated.cohort import CohortSettings, write_cohort
-from ecg_fairseq.records.simulated.median_beat import heart_rate, typical_beat
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
+from ecg_fairseq.records.simulated.derived_signals import heart_rate, typical_beat
+from ecg_fairseq.records.simulated.layouts.ptb_xl import write_layout as write_ptb_xl
 from ecg_fairseq.records.simulated.plan import PlannedRecord, draw_case, plan_cohort
-from ecg_fairseq.records.simulated.wfdb_files import claim_folder, signal_line, write_file
+from ecg_fairseq.records.simulated.wfdb_files import signal_line, write_file
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 _FS_HZ = 500
@@ -38,7 +39,7 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     """
     folder = Path(folder)
     claim_folder(folder, "ptb_xl_plus", settings)
-    figures = write_cohort(folder / "ptb-xl", settings, workers)
+    figures = write_ptb_xl(folder / "ptb-xl", settings, workers)
     planned = plan_cohort(settings.patients, settings.seed)
     jobs = [(folder, item, settings.seed) for item in planned]
     done = run_tasks(_write_beats, jobs, min(workers, len(jobs)))

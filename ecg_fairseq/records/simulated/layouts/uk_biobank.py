@@ -14,8 +14,8 @@ import numpy as np
 
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.preparation.shard_jobs import run_tasks
-from ecg_fairseq.records.simulated.cohort import CohortSettings
-from ecg_fairseq.records.simulated.median_beat import typical_beat
+from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
+from ecg_fairseq.records.simulated.derived_signals import typical_beat
 from ecg_fairseq.records.simulated.plan import (
     PlannedRecord,
     SimulatedCase,
@@ -23,7 +23,7 @@ from ecg_fairseq.records.simulated.plan import (
     plan_cohort,
     simulate_case,
 )
-from ecg_fairseq.records.simulated.wfdb_files import claim_folder, write_file
+from ecg_fairseq.records.simulated.wfdb_files import write_file
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 _FS_HZ = 500
