@@ -44,7 +44,7 @@ class Manifest:
         path = Path(path)
         if not path.is_dir():
             raise ManifestError(
-                f"manifest folder not found: {path}; make it with a script of manifests/"
+                f"manifest folder not found: {path}; make it with `ecg-fairseq prepare`"
             )
         meta = read_meta(path)
         records = RecordTable.open(path / "records.tsv")

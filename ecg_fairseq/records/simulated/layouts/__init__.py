@@ -1,7 +1,7 @@
 """Simulated cohorts written as each dataset publishes its files.
 
-One module a layout, each with ``write_layout(folder, settings, workers)``: so that every script of
-``manifests/`` can be tried, and tested, without a download.
+One module a layout, each with ``write_layout(folder, settings, workers)``: so that every
+dataset of ``ecg-fairseq prepare`` can be tried, and tested, without a download.
 """
 
 import importlib
