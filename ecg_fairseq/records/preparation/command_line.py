@@ -70,9 +70,9 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-questions",
-        metavar="SPLIT=N,...",
+        metavar="SIDE=N,...",
         default="",
-        help="ask at most N questions of a split, a seeded sample: valid=500,test=1500",
+        help="ask at most N questions of a side, a seeded sample: valid=500,test=1500",
     )
     parser.add_argument(
         "--label-table",
