@@ -14,12 +14,12 @@ from planted_saliency.measure import (
     FIGURES,
     METHODS,
     measure,
-    random_classifier,
     summary,
 )
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+from ecg_fairseq.networks.encoders.trained_encoder import random_network
+from ecg_fairseq.networks.trained import load_trained_encoder
 
 # What the figures are, in words; the simulated cohort's code for the finding is AMI.
 WORDS = {
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.method,
             arguments.smooth_ms / 1000,
         )
-        random = random_classifier(system, 1)
+        random = random_network(system, 1)
         num_leads = system.signals.num_rows
         trained, floor = (summary(measure(one, *rest), num_leads) for one in (system, random))
     except EcgError as error:

@@ -16,7 +16,7 @@ from ecg_fairseq.networks.encoders.record_saliency import (
     segment_saliency,
     smoothed,
 )
-from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 

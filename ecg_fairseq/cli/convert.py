@@ -4,12 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-PROJECTS = ("fairseq-signals",)
-KEY_STYLES = ("weight_g", "parametrizations")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
+    from ecg_fairseq.networks.ecg_fm.config import KEY_STYLES
+    from ecg_fairseq.networks.trained import PROJECTS
+
     direction = parser.add_mutually_exclusive_group(required=True)
     direction.add_argument("--from", dest="origin", choices=PROJECTS, help="project to read from")
     direction.add_argument("--to", dest="target", choices=PROJECTS, help="project to write for")
@@ -32,13 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Convert, and print what happened to every key."""
     from ecg_fairseq.cli.convert_settings import SUFFIXES, convert_settings
-    from ecg_fairseq.networks.ecg_fm.convert import convert_checkpoint, export_checkpoint
+    from ecg_fairseq.networks.trained import converter
 
     if arguments.origin and Path(arguments.input).suffix in SUFFIXES:
         report = convert_settings(arguments.input, arguments.out)
     elif arguments.origin:
-        report = convert_checkpoint(arguments.input, arguments.out, arguments.allow_partial)
+        read = converter(arguments.origin).convert_checkpoint
+        report = read(arguments.input, arguments.out, arguments.allow_partial)
     else:
-        report = export_checkpoint(arguments.input, arguments.out, arguments.key_style)
+        write = converter(arguments.target).export_checkpoint
+        report = write(arguments.input, arguments.out, arguments.key_style)
     print(json.dumps(report.as_dict()) if arguments.json else "\n".join(report.lines()))
     return 0

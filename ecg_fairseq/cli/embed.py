@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from ecg_fairseq.data.signals.embeddings import Embeddings
     from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
 
-POOLINGS = ("mean", "max", "first", "last")
 COLUMNS = ("row", "record_id", "patient_id", "split", "idx")
 
 
@@ -41,17 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what every verb that embeds needs."""
+    from ecg_fairseq.networks.encoders.pooling import POOLINGS
+
     parser.add_argument(
         "manifest",
         type=Path,
         help="manifest folder, or a folder of fairseq-signals' train.tsv, valid.tsv, test.tsv",
     )
-    parser.add_argument("--checkpoint", required=True, help="checkpoint file of an ECG-FM network")
+    parser.add_argument("--checkpoint", required=True, help="checkpoint file of an encoder")
     parser.add_argument(
         "--pooling",
         choices=POOLINGS,
-        default="mean",
-        help="over the frames of a segment; mean is what classifiers are trained on",
+        help="over the frames of a segment; encoder: the encoder's own vector; default: what "
+        "classifiers are trained on, which is mean for ECG-FM and encoder for others",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="segments at a time")
     parser.add_argument("--num-workers", type=int, default=0, help="processes that read signals")
@@ -64,12 +65,12 @@ def open_encoder(arguments: argparse.Namespace) -> "TrainedEncoder":
     """Load the checkpoint onto the device that was asked for."""
     import torch
 
-    from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+    from ecg_fairseq.networks.trained import open_trained
 
     name = arguments.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_trained_encoder(arguments.checkpoint).to(name)
+    return open_trained(arguments.checkpoint).require("embed").to(name)
 
 
 def embedding_options(arguments: argparse.Namespace) -> Any:
@@ -112,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         "rows": len(embeddings),
         "width": int(embeddings.values.shape[1]),
         "per": arguments.per,
-        "pooling": arguments.pooling,
+        "pooling": arguments.pooling or system.default_pooling,
         "splits": names,
         "random_init_seed": arguments.seed if arguments.random_init else None,
         "network": system.trained.name,

@@ -17,10 +17,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Export and print the folder."""
     from ecg_fairseq.errors import EcgError
     from ecg_fairseq.files import read_json
-    from ecg_fairseq.networks.language_model.export import export_checkpoint
+    from ecg_fairseq.networks.language_model.export import check_is_free, export_system
+    from ecg_fairseq.networks.trained import open_trained
 
     results = None
     if arguments.results:
         results = read_json(arguments.results, EcgError, "results file")
-    print(export_checkpoint(arguments.checkpoint, arguments.out, arguments.merge, results))
+    check_is_free(arguments.out)
+    system = open_trained(arguments.checkpoint).require("answer")
+    print(export_system(system, arguments.out, arguments.merge, results))
     return 0

@@ -42,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S.NPY",
         help="shade by per-sample scores, (leads, samples) or (samples,)",
     )
-    parser.add_argument(
-        "--checkpoint", metavar="C", help="shade by what this ECG-FM network looked at"
-    )
+    parser.add_argument("--checkpoint", metavar="C", help="shade by what this network looked at")
     parser.add_argument(
         "--saliency",
         choices=("gradient", "integrated", "attention", "rollout"),
@@ -132,9 +130,9 @@ def _saliency(arguments: argparse.Namespace, record: "EcgRecord") -> "tuple[np.n
 
     from ecg_fairseq.networks.encoders.by_recording import aggregate
     from ecg_fairseq.networks.encoders.record_saliency import METHODS, for_display, record_saliency
-    from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+    from ecg_fairseq.networks.trained import open_trained
 
-    system = load_trained_encoder(arguments.checkpoint)
+    system = open_trained(arguments.checkpoint).require("embed")
     if arguments.labels is not None:
         system = system.named(arguments.labels)
     method = arguments.saliency or ("gradient" if system.is_classifier else "attention")
@@ -170,7 +168,7 @@ def _open_tokenizer(path: Path) -> "tuple[EcgTokenizer, Recipe]":
     tokenizer = EcgTokenizer.load(path)
     if tokenizer.recipe is None or tokenizer.quantizer is None:
         raise TokenizerError(
-            f"tokenizer {path} names no recipe or no quantiser, so a recording cannot be turned "
+            f"tokenizer {path} names no recipe or no quantizer, so a recording cannot be turned "
             "into its symbols; train one from a manifest"
         )
     recipe = recipe_from_description(tokenizer.recipe, f"tokenizer {path}")

@@ -1,15 +1,20 @@
 """``ecg-fairseq predict``: one recording in, an answer or label scores out.
 
-The checkpoint decides which: ECG-Byte answers a question, ECG-FM's classifiers score their labels.
+The checkpoint decides which: a language model answers a question, a classifier scores its labels.
 """
 
 import argparse
 import json
 import math
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecg_fairseq.errors import EcgError
+
+if TYPE_CHECKING:
+    from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
+    from ecg_fairseq.networks.language_model.trained_system import TrainedSystem
+    from ecg_fairseq.records.record import EcgRecord
 
 DEFAULT_QUESTION = "What is the rhythm of this ECG?"
 DEFAULT_NEW_TOKENS = 64
@@ -31,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     answering.add_argument(
         "--max-new-tokens", type=int, help=f"longest answer; default: {DEFAULT_NEW_TOKENS}"
     )
-    classifying = parser.add_argument_group("systems that score labels (ECG-FM)")
+    classifying = parser.add_argument_group("systems that score labels (ECG-FM and other encoders)")
     classifying.add_argument(
         "--aggregate",
         choices=AGGREGATES,
@@ -48,14 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the answer, or the labels' probabilities."""
-    from ecg_fairseq.networks.checkpoint_file import model_name_of
-    from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS
+    from ecg_fairseq.networks.trained import open_trained
+    from ecg_fairseq.records.readers.any_format import read_record
 
-    if model_name_of(arguments.checkpoint) in NETWORKS:
-        _refuse(arguments, ANSWERING_OPTIONS, "scores labels and answers no questions")
-        return _score(arguments)
-    _refuse(arguments, CLASSIFYING_OPTIONS, "is not a classifier of ECG-FM")
-    return _answer(arguments)
+    # Recordings first: they are read in no time, a language model is not.
+    records = [read_record(path) for path in arguments.record]
+    trained = open_trained(arguments.checkpoint)
+    if trained.can("answer"):
+        _refuse(arguments, CLASSIFYING_OPTIONS, "is not a classifier")
+        return _answer(arguments, trained.require("answer"), records)
+    _refuse(arguments, ANSWERING_OPTIONS, "scores labels and answers no questions")
+    return _score(arguments, trained.require("score_labels"), records)
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
@@ -65,13 +73,11 @@ def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> 
         raise EcgError(f"{arguments.checkpoint} {why}; leave out {', '.join(given)}")
 
 
-def _answer(arguments: argparse.Namespace) -> int:
+def _answer(
+    arguments: argparse.Namespace, system: "TrainedSystem", records: "list[EcgRecord]"
+) -> int:
     from ecg_fairseq.networks.language_model.answering import DecodingOptions
-    from ecg_fairseq.networks.language_model.trained_system import load_trained_system
-    from ecg_fairseq.records.readers.any_format import read_record
 
-    records = [read_record(path) for path in arguments.record]
-    system = load_trained_system(arguments.checkpoint)
     question = DEFAULT_QUESTION if arguments.question is None else arguments.question
     longest = arguments.max_new_tokens
     decoding = DecodingOptions(
@@ -95,16 +101,11 @@ def _answer(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _score(arguments: argparse.Namespace) -> int:
-    from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
-    from ecg_fairseq.records.readers.any_format import read_record
-
-    system = load_trained_encoder(arguments.checkpoint)
-    system.check_is_classifier()
-    if len(arguments.record) > 1:
-        raise EcgError(
-            f"{len(arguments.record)} recordings were given; a classifier scores one at a time"
-        )
+def _score(
+    arguments: argparse.Namespace, system: "TrainedEncoder", records: "list[EcgRecord]"
+) -> int:
+    if len(records) > 1:
+        raise EcgError(f"{len(records)} recordings were given; a classifier scores one at a time")
     if arguments.labels is not None:
         system = system.named(arguments.labels)
     if not system.has_label_names:
@@ -113,8 +114,7 @@ def _score(arguments: argparse.Namespace) -> int:
             "label_def.csv, or --labels mimic-iv-ecg for ECG-FM's released classifier",
             file=sys.stderr,
         )
-    record = read_record(arguments.record[0])
-    value = _label_scores(system, record, arguments.aggregate or "mean")
+    value = _label_scores(system, records[0], arguments.aggregate or "mean")
     if arguments.json:
         print(json.dumps({"record": arguments.record[0], **value}, ensure_ascii=False))
         return 0
@@ -132,7 +132,7 @@ def _label_scores(system: Any, record: Any, how: str) -> dict[str, Any]:
     Args:
         system: a :class:`TrainedEncoder` that is a classifier.
         record: an :class:`EcgRecord`.
-        how: see :func:`aggregation.aggregate`.
+        how: see :func:`by_recording.aggregate`.
     """
     from scipy.special import expit
 

@@ -8,7 +8,7 @@ from fairseq.models import BaseFairseqModel, register_model
 
 from ecg_fairseq.networks.ecg_fm.checkpoint import config_of
 from ecg_fairseq.networks.ecg_fm.config import EcgTransformerConfig
-from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
+from ecg_fairseq.networks.ecg_fm.network import EcgTransformer
 
 
 @dataclass

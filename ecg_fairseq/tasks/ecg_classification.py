@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+from fairseq.models import MODEL_REGISTRY
 from fairseq.tasks import register_task
 from omegaconf import open_dict
 
@@ -18,8 +19,8 @@ from ecg_fairseq.data.signals.label_source import LabelSource
 from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
 from ecg_fairseq.data.signals.segment_folder import check_same_source
 from ecg_fairseq.errors import CheckpointError, EcgError
-from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
-from ecg_fairseq.networks.ecg_fm.checkpoint import ARCHITECTURE, stored_config
+from ecg_fairseq.networks.encoders.checkpoint import PretrainedEncoder
+from ecg_fairseq.networks.trained import open_pretrained_encoder
 from ecg_fairseq.records.segments.segment_list import SegmentList
 from ecg_fairseq.tasks.ecg_pretraining import EcgPretrainingConfig, EcgPretrainingTask
 
@@ -51,15 +52,24 @@ class EcgFinetuningTask(EcgPretrainingTask, ABC):
             cfg.num_labels = cfg.get("num_labels") or self.count_outputs()
             if from_checkpoint:
                 cfg.no_pretrained_weights = True
+        pretrained = None
         if cfg.get("model_path") and not cfg.get("no_pretrained_weights"):
-            self._adopt_encoder(cfg)
+            pretrained = self._checked_encoder(str(Path(cfg.model_path).resolve()))
+        settings = _finetuned_model(cfg._name).settings_for(cfg, pretrained)
+        if pretrained is not None:
+            changed = [f"{key}={new}" for key, new in settings.items() if cfg.get(key, new) != new]
+            if changed:
+                logger.info(
+                    f"the encoder's architecture is that of {pretrained.path}: {', '.join(changed)}"
+                )
+            settings = {**settings, "model_path": pretrained.path}
+        with open_dict(cfg):
+            cfg.update(settings)
         return super().build_model(cfg, from_checkpoint)
 
-    def _adopt_encoder(self, cfg: Any) -> None:
-        """Take over the pretrained architecture after checking that its signals are alike."""
-        path = str(Path(cfg.model_path).resolve())
-        state = read_checkpoint_file(path)
-        _, stored = stored_config(state, path)
+    def _checked_encoder(self, path: str) -> PretrainedEncoder:
+        """Return a pretrained encoder after checking that its signals are alike."""
+        pretrained, state = open_pretrained_encoder(path)
         check_same_source(
             state.get("task_state") or {}, self.folder, path, self.cfg.allow_other_split
         )
@@ -71,16 +81,16 @@ class EcgFinetuningTask(EcgPretrainingTask, ABC):
                     f"{path} was pretrained with task.{name}={theirs}, the settings have {ours}; "
                     "the encoder must see signals of the same kind"
                 )
-        changed = [
-            f"{key}={getattr(stored, key)}"
-            for key in ARCHITECTURE
-            if key in cfg and cfg[key] != getattr(stored, key)
-        ]
-        if changed:
-            logger.info(f"the encoder's architecture is that of {path}: {', '.join(changed)}")
-        with open_dict(cfg):
-            cfg.model_path = path
-            cfg.update({key: getattr(stored, key) for key in ARCHITECTURE})
+        return pretrained
+
+
+def _finetuned_model(name: str) -> Any:
+    """Return a registered model that has a head to finetune; EcgError for others."""
+    model = MODEL_REGISTRY.get(name)
+    if not hasattr(model, "settings_for"):
+        known = sorted(key for key, one in MODEL_REGISTRY.items() if hasattr(one, "settings_for"))
+        raise EcgError(f"model {name} has no head to finetune; use one of {', '.join(known)}")
+    return model
 
 
 @dataclass

@@ -24,7 +24,7 @@ from ecg_fairseq.data.signals.signal_options import SignalOptions
 from ecg_fairseq.data.signals.two_view_dataset import TwoViewDataset
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.metrics_csv import write_metrics_csv
-from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
+from ecg_fairseq.networks.encoders.classifier import encoder_of
 from ecg_fairseq.records.segments.segment_list import CmscPairList, SegmentList
 from ecg_fairseq.signal.augmentations import AUGMENTATIONS, Chain, ThreeKg, TwoViews, chain_of
 from ecg_fairseq.tasks.autocast_task import AutocastTask
@@ -199,10 +199,8 @@ class EcgPretrainingTask(AutocastTask):
                 if known.name not in cfg:
                     cfg[known.name] = getattr(settings, known.name)
         model = super().build_model(cfg, from_checkpoint)
-        # A finetuned network holds the encoder; a pretraining network is one.
-        encoder = model if isinstance(model, EcgTransformer) else model.encoder
-        self.receptive_field = encoder.feature_extractor.receptive_field
-        self.num_leads = encoder.config.in_d
+        encoder = encoder_of(model)
+        self.receptive_field, self.num_leads = encoder.min_samples, encoder.leads
         return model
 
     def load_dataset(

@@ -124,7 +124,7 @@ def _check_equal(ours: Any, plain: Any, source: Any) -> float:
     """Return the largest difference of the unmasked contexts; raise where it is not rounding."""
     ours.eval(), plain.eval()
     with torch.no_grad():
-        context = ours.encode(source).context
+        context = ours.encode(source).frames
         other = plain(source, mask=False, features_only=True)["x"]
     ours.train(), plain.train()
     difference = float((context - other).abs().max())

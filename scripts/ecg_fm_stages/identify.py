@@ -17,7 +17,8 @@ from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.evaluation.identification import unit_rows
 from ecg_fairseq.evaluation.intervals import bootstrap_interval
 from ecg_fairseq.files import write_json
-from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder, random_encoder
+from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
+from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.segments.segment_list import IdentificationList
 from ecg_fairseq.signal.beats import QRS_BAND_HZ, BeatWindow, detect_beats, median_beat
 from ecg_fairseq.signal.filters import butterworth, zero_phase

@@ -9,7 +9,7 @@ from ecg_fairseq.data.signals.embeddings import check_recipe
 from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.evaluation.labels.by_recording import Recordings
 from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_label_predictions
-from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, read_label_files
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.segments.segment_list import SegmentList

@@ -11,11 +11,8 @@ from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.labels.linear_probe import ProbeData, ProbeResult, probe_fractions
 from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_label_predictions
-from ecg_fairseq.networks.encoders.trained_encoder import (
-    TrainedEncoder,
-    load_trained_encoder,
-    random_encoder,
-)
+from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder, random_encoder
+from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, read_label_files
 
 

@@ -18,7 +18,7 @@ from ecg_fairseq.evaluation.labels.auroc import label_scores
 from ecg_fairseq.networks.ecg_fm import losses
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
 from ecg_fairseq.networks.ecg_fm.convert import MODEL_NAMES
-from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
+from ecg_fairseq.networks.ecg_fm.network import EcgTransformer
 from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
 from parity_systems.check import Check
 
@@ -89,7 +89,7 @@ def _encoder_outputs(network: EcgTransformer, inputs: dict[str, np.ndarray]) -> 
         "local_features_layer_norm": encoded.local_features,
         "post_extract_proj": frames,
         "conv_pos": network.conv_pos(frames),
-        "context_unmasked": encoded.context,
+        "context_unmasked": encoded.frames,
         "cmsc_input_unmasked": encoded.pooled,
     }
     if "padded_source" in inputs:
@@ -97,8 +97,8 @@ def _encoder_outputs(network: EcgTransformer, inputs: dict[str, np.ndarray]) -> 
         padded = network.encode(torch.from_numpy(inputs["padded_source"]), padding_mask)
         is_padded = padded.padding
         if is_padded is None:
-            is_padded = torch.zeros(padded.context.shape[:2], dtype=torch.bool)
-        outputs["padded_context"] = padded.context
+            is_padded = torch.zeros(padded.frames.shape[:2], dtype=torch.bool)
+        outputs["padded_context"] = padded.frames
         outputs["padded_padding_mask"] = is_padded
         outputs["padded_aggregated"] = padded.pooled
     return outputs
@@ -116,7 +116,7 @@ def _contrastive_outputs(
     source = torch.from_numpy(inputs["source"])
     output = network(source, mask=mask, negatives=negatives)
     outputs = {
-        "context_masked": output.encoded.context,
+        "context_masked": output.encoded.frames,
         "aggregated_features": output.encoded.pooled,
         "w2v_logits_NxBxT": output.logits.permute(2, 0, 1),
         "w2v_logits_flat": output.flat_logits,
@@ -181,10 +181,10 @@ def _classifier_outputs(
     source = torch.from_numpy(inputs["source"])
     output = network(source)
     outputs = {
-        "clf_encoder_out": output.encoded.context,
+        "clf_encoder_out": output.encoded.frames,
         "clf_logits": output.logits,
         "clf_embedding": output.pooled,
-        "clf_saliency": network(source, need_weights=True).encoded.attention,
+        "clf_saliency": network.encoder.attention(source),
     }
     if "padded_source" in inputs:
         padded = torch.from_numpy(inputs["padded_source"])

@@ -99,5 +99,5 @@ def _output_checks(name: str, network: torch.nn.Module, case_dir: Path) -> Itera
                 f"{name}/logits", difference(logits, recorded["clf_logits"]), LOGIT_TOLERANCE
             )
             return
-        context = network.encode(source).context.numpy()
+        context = network.encode(source).frames.numpy()
         yield Check(f"{name}/context", difference(context, recorded["context_unmasked"]), TOLERANCE)

@@ -20,7 +20,6 @@ import torch
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.intervals import bootstrap_interval
-from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, TrainedNetwork
 from ecg_fairseq.networks.encoders.record_saliency import segment_saliency, smoothed
 from ecg_fairseq.networks.encoders.saliency import integrated_gradients
 from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
@@ -127,17 +126,6 @@ def _planted_findings(random: np.random.Generator) -> Findings:
             return findings
 
 
-def random_classifier(system: TrainedEncoder, seed: int) -> TrainedEncoder:
-    """Return the same classifier with random weights."""
-    name, config = system.trained.name, system.trained.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = NETWORKS[name][0](config).eval()
-    trained = TrainedNetwork(name, network, config, system.trained.task)
-    others = {key: getattr(system, key) for key in ("recipe", "labels", "signals", "source")}
-    return TrainedEncoder(f"random weights (seed {seed})", trained, **others).to(system.device)
-
-
 def measure(
     system: TrainedEncoder,
     label: int,
@@ -193,7 +181,7 @@ def _maps(system: TrainedEncoder, planted: PlantedRecord, method: str, label: in
     )
     if method != "twin":
         return segment_saliency(system, source, method, label)
-    maps = integrated_gradients(system.trained.network, source, label, baseline=twin)
+    maps = integrated_gradients(system.classifier, source, label, baseline=twin)
     return maps.double().cpu().numpy()
 
 

@@ -11,7 +11,8 @@ from scipy.io import savemat
 from toy_encoders import make_segment_manifest, save_encoder, state_of
 
 from ecg_fairseq.cli.main import main
-from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder, random_encoder
+from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
+from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.signal.recipes import get_recipe
 

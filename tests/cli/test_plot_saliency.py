@@ -8,7 +8,7 @@ from toy_encoders import LABELS, save_encoder, save_record, state_of
 
 from ecg_fairseq.cli.main import main
 from ecg_fairseq.networks.encoders.record_saliency import for_display, record_saliency
-from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder
+from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.signal.recipes import get_recipe
 

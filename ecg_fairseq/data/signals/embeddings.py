@@ -25,13 +25,13 @@ class EmbeddingOptions:
     """How to embed.
 
     Attributes:
-        pooling: over frames, see :meth:`TrainedEncoder.embeddings`.
+        pooling: over frames, None for the encoder's default; see :meth:`TrainedEncoder.embeddings`.
         batch_size: segments at a time.
         num_workers: processes that read signals; 0 for none.
         progress: a mode of :func:`progress.track`.
     """
 
-    pooling: str = "mean"
+    pooling: str | None = None
     batch_size: int = 64
     num_workers: int = 0
     progress: str = "auto"

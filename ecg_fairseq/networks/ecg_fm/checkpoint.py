@@ -4,31 +4,46 @@ Our checkpoints have fairseq's layout and hold tensors and plain values only; ``
 the network and its settings.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from ecg_fairseq.errors import CheckpointError, EcgError
+from ecg_fairseq.errors import CheckpointError
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.ecg_fm.config import (
     EcgTransformerConfig,
     FinetuningConfig,
     Wav2Vec2Config,
 )
-from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer
-from ecg_fairseq.networks.ecg_fm.wav2vec2 import EcgWav2Vec2
-from ecg_fairseq.networks.encoders.heads import (
+from ecg_fairseq.networks.ecg_fm.finetuned import (
     EcgArcFace,
     EcgTransformerClassifier,
     FinetunedEcgTransformer,
 )
+from ecg_fairseq.networks.ecg_fm.network import EcgTransformer
+from ecg_fairseq.networks.ecg_fm.wav2vec2 import EcgWav2Vec2
+from ecg_fairseq.networks.encoders.checkpoint import (
+    PretrainedEncoder,
+    TrainedNetwork,
+    load_exactly,
+    network_of_state,
+    tensors_below,
+)
+from ecg_fairseq.networks.encoders.finetuning import pretrained_encoder_at
+from ecg_fairseq.networks.encoders.registry import (
+    EncoderKind,
+    NetworkKind,
+    register_encoder,
+    register_network,
+)
 
+ENCODER = "ecg_transformer"
 # registered model name -> (network, settings)
-NETWORKS: dict[str, tuple[type[nn.Module], type[EcgTransformerConfig]]] = {
-    "ecg_transformer": (EcgTransformer, EcgTransformerConfig),
+NETWORKS: dict[str, tuple[Callable[[Any], nn.Module], type[EcgTransformerConfig]]] = {
+    ENCODER: (EcgTransformer, EcgTransformerConfig),
     "ecg_wav2vec2": (EcgWav2Vec2, Wav2Vec2Config),
     "wav2vec2_cmsc": (EcgWav2Vec2, Wav2Vec2Config),
     "ecg_transformer_classifier": (EcgTransformerClassifier, FinetuningConfig),
@@ -52,29 +67,6 @@ ARCHITECTURE = (
 PRETRAINING_HEADS = (
     "quantizer.", "input_quantizer.", "project_q.", "project_inp.", "final_proj.", "target_glu.",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """A network of a checkpoint.
-
-    Attributes:
-        name: of the registered model.
-        network: in evaluation mode, on the CPU.
-        config: its settings.
-        task: settings of the task that it was trained with, as a plain dict.
-    """
-
-    name: str
-    network: nn.Module
-    config: EcgTransformerConfig
-    task: dict[str, Any]
-
-    @property
-    def encoder(self) -> EcgTransformer:
-        """The encoder, below whatever head."""
-        network = self.network
-        return network.encoder if isinstance(network, FinetunedEcgTransformer) else network
 
 
 def config_of(name: str, values: Any) -> EcgTransformerConfig:
@@ -101,10 +93,8 @@ def load_network(path: Path | str) -> TrainedNetwork:
         CheckpointError: the file is damaged, of another system, or its tensors do not fit.
     """
     state = read_checkpoint_file(path)
-    name, config = stored_config(state, path)
-    network = NETWORKS[name][0](config)
-    load_exactly(network, state["model"], str(path))
-    return TrainedNetwork(name, network.eval(), config, dict(state["cfg"].get("task") or {}))
+    stored_config(state, path)
+    return network_of_state(state, str(path))
 
 
 def stored_config(state: dict[str, Any], path: Path | str) -> tuple[str, EcgTransformerConfig]:
@@ -114,19 +104,12 @@ def stored_config(state: dict[str, Any], path: Path | str) -> tuple[str, EcgTran
         CheckpointError: it holds another system, or a fairseq-signals file.
     """
     model = (state.get("cfg") or {}).get("model") or {}
-    name = model.get("_name")
-    is_ours = name in NETWORKS and "padding_reaches_positions" in model
-    if not is_ours:
-        raise CheckpointError(
-            f"{path} holds the model {name!r}, not an ECG-FM network of ours "
-            f"({', '.join(NETWORKS)}); a fairseq-signals checkpoint goes through "
-            "`ecg-fairseq convert --from fairseq-signals IN --out OUT` first"
-        )
-    return name, config_of(name, model)
+    name = str(model.get("_name"))
+    return name, _settings_of(name)(model, str(path))
 
 
 def build_finetuned(
-    network: type[FinetunedEcgTransformer], config: FinetuningConfig
+    network: Callable[[FinetuningConfig], FinetunedEcgTransformer], config: FinetuningConfig
 ) -> FinetunedEcgTransformer:
     """Build a network to be finetuned, with the weights of ``config.model_path`` in its encoder.
 
@@ -134,62 +117,82 @@ def build_finetuned(
 
     Raises:
         EcgError: there is neither a checkpoint nor the wish to do without.
-        CheckpointError: see :func:`load_network`.
+        CheckpointError: the checkpoint is damaged or holds another encoder.
     """
     if config.no_pretrained_weights:
         return network(config)
-    if not config.model_path:
-        raise EcgError(
-            "model.model_path is not set: give a pretrained checkpoint, or "
-            "model.no_pretrained_weights=true to train from random weights"
-        )
-    state = read_checkpoint_file(config.model_path)
-    name, stored = stored_config(state, config.model_path)
-    config = replace(config, **{key: getattr(stored, key) for key in ARCHITECTURE})
-    built = network(config)
-    is_finetuned = issubclass(NETWORKS[name][0], FinetunedEcgTransformer)
-    tensors = _encoder_tensors(state["model"], is_finetuned)
-    if config.apply_mask and "mask_emb" not in tensors:
-        tensors["mask_emb"] = built.encoder.mask_emb.detach()
-    if not config.apply_mask:
-        tensors.pop("mask_emb", None)
-    load_exactly(built.encoder, tensors, f"the encoder in {config.model_path}")
+    pretrained = pretrained_encoder_at(config.model_path)
+    built = network(replace(config, **adopted(pretrained)))
+    pretrained.load_into(built.encoder)
     return built
 
 
-def _encoder_tensors(tensors: Mapping[str, Tensor], is_finetuned: bool) -> dict[str, Tensor]:
-    """Return an encoder's tensors without the head."""
-    if is_finetuned:
-        return {
-            key.removeprefix("encoder."): tensor
-            for key, tensor in tensors.items()
-            if key.startswith("encoder.")
-        }
+def adopted(pretrained: PretrainedEncoder) -> dict[str, Any]:
+    """Return the settings that a pretrained encoder imposes on a network to be finetuned.
+
+    Raises:
+        CheckpointError: it is not ECG-FM's.
+    """
+    if pretrained.kind.name != ENCODER:
+        raise CheckpointError(
+            f"{pretrained.path} holds an encoder {pretrained.kind.name}, not ECG-FM's; finetune it "
+            "with model._name=ecg_encoder_classifier or ecg_encoder_arcface"
+        )
+    return pretrained.architecture
+
+
+def _load_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
+    """Load an encoder's tensors; the vector for hidden frames is kept where it is used.
+
+    Raises:
+        CheckpointError: see :func:`load_exactly`.
+    """
+    wanted = dict(tensors)
+    own = encoder.state_dict()
+    if "mask_emb" not in own:
+        wanted.pop("mask_emb", None)
+    elif "mask_emb" not in wanted:
+        wanted["mask_emb"] = own["mask_emb"]
+    load_exactly(encoder, wanted, what)
+
+
+def _without_pretraining_heads(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in tensors.items() if not key.startswith(PRETRAINING_HEADS)}
 
 
-def load_exactly(network: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
-    """Load tensors; nothing may be missing, left over or of another shape.
+def _encoder_in(config: EcgTransformerConfig) -> tuple[str, EcgTransformerConfig]:
+    """Return name and settings of the encoder in a network; nothing is hidden when it is read."""
+    values = {one.name: getattr(config, one.name) for one in fields(EcgTransformerConfig)}
+    return ENCODER, EcgTransformerConfig(**{**values, "apply_mask": False})
 
-    Args:
-        network: gets the tensors.
-        tensors: name -> tensor.
-        what: where they come from, for the message.
 
-    Raises:
-        CheckpointError: names what differs.
-    """
-    own = network.state_dict()
-    missing, unexpected = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
-    wrong = [
-        f"{key} {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in tensors and tensors[key].shape != own[key].shape
-    ]
-    if missing or unexpected or wrong:
-        raise CheckpointError(
-            f"{what} does not fit the network: {len(missing)} tensors are missing {missing[:3]}, "
-            f"{len(unexpected)} are unexpected {unexpected[:3]}, {len(wrong)} have another shape "
-            f"{wrong[:3]}; check the model's size settings"
+def _settings_of(name: str) -> Callable[[Mapping[str, Any], str], EcgTransformerConfig]:
+    def settings(model: Mapping[str, Any], path: str) -> EcgTransformerConfig:
+        # fairseq-signals' files have our names but other spellings of tensors.
+        if name not in NETWORKS or "padding_reaches_positions" not in model:
+            raise CheckpointError(
+                f"{path} holds the model {model.get('_name')!r}, not an ECG-FM network of ours "
+                f"({', '.join(NETWORKS)}); a fairseq-signals checkpoint goes through "
+                "`ecg-fairseq convert --from fairseq-signals IN --out OUT` first"
+            )
+        return config_of(name, model)
+
+    return settings
+
+
+register_encoder(
+    EncoderKind(
+        ENCODER, EcgTransformerConfig, EcgTransformer, ARCHITECTURE, _load_encoder, pooling="mean"
+    )
+)
+for _name, (_network, _) in NETWORKS.items():
+    _is_finetuned = _network in (EcgTransformerClassifier, EcgArcFace)
+    register_network(
+        NetworkKind(
+            _name,
+            _settings_of(_name),
+            _network,
+            _encoder_in,
+            tensors_below if _is_finetuned else _without_pretraining_heads,
         )
-    network.load_state_dict(dict(tensors))
+    )

@@ -10,6 +10,8 @@ from ecg_fairseq.errors import EcgError
 
 EXTRACTOR_MODES = ("default", "layer_norm")
 SPAN_SELECTIONS = ("static", "uniform", "normal", "poisson")
+# How an exported file spells the weight norm; fairseq-signals reads both.
+KEY_STYLES = ("weight_g", "parametrizations")
 
 
 @dataclass
@@ -21,7 +23,7 @@ class EcgTransformerConfig:
     encoder_ffn_embed_dim: int = field(default=3072, metadata={"help": "feed-forward width"})
     encoder_attention_heads: int = field(default=12, metadata={"help": "attention heads H"})
     layer_norm_first: bool = field(
-        default=False, metadata={"help": "normalise before each block instead of after it"}
+        default=False, metadata={"help": "normalize before each block instead of after it"}
     )
     dropout: float = field(default=0.1, metadata={"help": "dropout in the Transformer"})
     attention_dropout: float = field(default=0.1, metadata={"help": "dropout on attention weights"})
@@ -133,19 +135,19 @@ class Wav2Vec2Config(EcgTransformerConfig):
 
     logit_temp: float = field(default=0.1, metadata={"help": "divides cosine similarities"})
     quantize_targets: bool = field(
-        default=False, metadata={"help": "targets are codes of the quantiser"}
+        default=False, metadata={"help": "targets are codes of the quantizer"}
     )
     quantize_input: bool = field(
-        default=False, metadata={"help": "the Transformer reads codes of a quantiser, too"}
+        default=False, metadata={"help": "the Transformer reads codes of a quantizer, too"}
     )
     same_quantizer: bool = field(
-        default=False, metadata={"help": "one quantiser for input and targets"}
+        default=False, metadata={"help": "one quantizer for input and targets"}
     )
     target_glu: bool = field(default=False, metadata={"help": "project targets and gate them"})
     latent_vars: int = field(default=320, metadata={"help": "codes of each group"})
     latent_groups: int = field(default=2, metadata={"help": "groups of codes"})
     latent_dim: int = field(
-        default=0, metadata={"help": "width of a quantised frame; 0: final_dim"}
+        default=0, metadata={"help": "width of a quantized frame; 0: final_dim"}
     )
     final_dim: int = field(
         default=0,
@@ -171,7 +173,7 @@ class Wav2Vec2Config(EcgTransformerConfig):
 
     @property
     def quantized_dim(self) -> int:
-        """Width of a quantised frame."""
+        """Width of a quantized frame."""
         return self.latent_dim if self.latent_dim > 0 else self.prediction_dim
 
     def check(self) -> None:
@@ -181,7 +183,7 @@ class Wav2Vec2Config(EcgTransformerConfig):
             raise EcgError(f"model.latent_temp={list(self.latent_temp)} must hold three numbers")
         if self.quantize_targets and self.quantized_dim % self.latent_groups:
             raise EcgError(
-                f"the quantised width {self.quantized_dim} (model.latent_dim or model.final_dim) "
+                f"the quantized width {self.quantized_dim} (model.latent_dim or model.final_dim) "
                 f"is not a multiple of model.latent_groups={self.latent_groups}"
             )
         if self.codebook_negatives and not self.quantize_targets:

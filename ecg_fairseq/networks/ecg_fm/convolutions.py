@@ -26,8 +26,7 @@ def parse_conv_layers(text: str) -> list[ConvLayer]:
         layers = _value(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, TypeError) as cause:
         raise EcgError(_wrong_layers(text)) from cause
-    wanted = isinstance(layers, list) and layers and all(map(_is_layer, layers))
-    if not wanted:
+    if not isinstance(layers, list) or not layers or not all(map(_is_layer, layers)):
         raise EcgError(_wrong_layers(text))
     return [tuple(layer) for layer in layers]
 
@@ -51,8 +50,9 @@ def _value(node: ast.expr) -> object:
         left, right = _value(node.left), _value(node.right)
         if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
             return left + right
-        is_repeat = isinstance(left, list) and isinstance(right, int) and 0 < right <= 100
-        if isinstance(node.op, ast.Mult) and is_repeat:
+        if isinstance(node.op, ast.Mult) and isinstance(left, list) and isinstance(right, int):
+            if not 0 < right <= 100:
+                raise ValueError("a list is repeated 1 to 100 times")
             return left * right
         raise ValueError("only + of lists and * by a number")
     return ast.literal_eval(node)
@@ -116,6 +116,14 @@ class ConvFeatureExtractor(nn.Module):
                 f"a segment of {source.shape[2]} samples is shorter than the {self.receptive_field}"
                 " samples that one frame sees; use longer segments or task.enable_padding=true"
             )
+
+    @property
+    def frame_step(self) -> int:
+        """Samples between the starts of two frames."""
+        step = 1
+        for _, _, stride in self.layers:
+            step *= stride
+        return step
 
     @property
     def receptive_field(self) -> int:

@@ -41,6 +41,8 @@ class Inert:
     """Stands for an object of another project; holds what was stored and does nothing."""
 
     origin = ""
+    arguments: tuple[Any, ...]
+    items: list[Any]
 
     def __new__(cls, *arguments: Any, **_: Any) -> "Inert":
         """Make an empty record; pickle may never call ``__init__``."""

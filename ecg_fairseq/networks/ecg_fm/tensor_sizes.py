@@ -48,7 +48,8 @@ def sizes_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     try:
         sizes = _encoder_sizes(inner)
         if has_head:
-            sizes["num_labels"] = tensors.get("proj.weight", tensors.get("kernel")).shape[0]
+            head = "proj.weight" if "proj.weight" in tensors else "kernel"
+            sizes["num_labels"] = tensors[head].shape[0]
         if "final_proj.weight" in tensors:
             sizes |= _contrastive_sizes(tensors)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as cause:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.config import Wav2Vec2Config
-from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer, EncodedEcg, gather_frames
+from ecg_fairseq.networks.ecg_fm.network import EcgTransformer, EncodedEcg, gather_frames
 from ecg_fairseq.networks.layers.gumbel_quantizer import GumbelQuantizer, Quantized
 from ecg_fairseq.networks.layers.masking import draw_negatives
 
@@ -29,9 +29,9 @@ class ContrastiveOutput:
         logits: (B, M, 1 + N): the target first, then N negatives; -inf for a negative that is the
             target. fairseq-signals lays them out as (1 + N, B, M).
         encoded: the encoder's output for the masked signal.
-        quantised: the quantised targets, or None without quantiser.
-        num_vars: vectors of the quantiser; 0 without.
-        temperature: of the quantiser; 0 without.
+        quantized: the quantized targets, or None without quantizer.
+        num_vars: vectors of the quantizer; 0 without.
+        temperature: of the quantizer; 0 without.
     """
 
     logits: Tensor
@@ -66,7 +66,10 @@ class EcgWav2Vec2(EcgTransformer):
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__(config)
         channels, final = self.num_channels, config.prediction_dim
-        self.quantizer = self.input_quantizer = self.project_inp = self.target_glu = None
+        self.quantizer: GumbelQuantizer | None = None
+        self.input_quantizer: GumbelQuantizer | None = None
+        self.project_inp: nn.Linear | None = None
+        self.target_glu: nn.Sequential | None = None
         if config.quantize_targets:
             self.quantizer = _quantizer(config, channels, config.quantized_dim)
         self.project_q = _linear(config.quantized_dim if self.quantizer else channels, final)
@@ -110,11 +113,11 @@ class EcgWav2Vec2(EcgTransformer):
         encoded = self.encode(source, padding_mask, use_mask=self.config.apply_mask, mask=mask)
         # Half precision would cost the similarities two digits.
         with torch.autocast(source.device.type, enabled=False):
-            predictions = self.final_proj(_hidden(encoded.context, encoded).float())
+            predictions = self.final_proj(_hidden(encoded.frames, encoded).float())
             targets, quantized = self._candidates(_hidden(encoded.local_features, encoded))
             pool = targets
             if self.config.negatives_from_everywhere and encoded.positions is not None:
-                pool, _ = self._candidates(encoded.local_features)
+                pool = self._candidates(encoded.local_features)[0]
             if negatives is None:
                 negatives = self._draw_negatives(encoded, targets, pool)
             negatives = negatives.to(source.device, non_blocking=True)
@@ -124,13 +127,13 @@ class EcgWav2Vec2(EcgTransformer):
         return ContrastiveOutput(logits, encoded, quantized, num_vars, temperature)
 
     def _before_masking(self, frames: Tensor) -> Tensor:
-        """Quantise the frames that the Transformer reads, if wanted."""
-        if self.input_quantizer is None:
+        """Quantize the frames that the Transformer reads, if wanted."""
+        if self.input_quantizer is None or self.project_inp is None:
             return frames
         return self.project_inp(self.input_quantizer(frames).frames)
 
     def _candidates(self, local: Tensor) -> tuple[_Candidates, Quantized | None]:
-        """Quantise and project local features (B, P, C)."""
+        """Quantize and project local features (B, P, C)."""
         local = local.float()
         if self.quantizer is None:
             _, identity = torch.unique(local.flatten(0, 1), dim=0, return_inverse=True)
@@ -159,7 +162,7 @@ class EcgWav2Vec2(EcgTransformer):
         """Draw negatives (B, M, N) on the CPU."""
         num_rows, num_targets = targets.identity.shape
         own = torch.arange(num_targets).expand(num_rows, -1)
-        if pool is not targets:
+        if pool is not targets and encoded.positions is not None:
             own = encoded.positions.cpu()
         return draw_negatives(
             own,
@@ -185,20 +188,22 @@ class EcgWav2Vec2(EcgTransformer):
             similarity = predictions.flatten(0, 1) @ pool.frames.flatten(0, 1).t()
             similarity = similarity.gather(1, negatives.flatten(0, 1)).view(negatives.shape)
         logits = [positive, similarity.masked_fill(is_same, -torch.inf)]
-        if self.config.codebook_negatives:
-            logits.append(self._codebook_similarity(predictions, targets))
+        if self.config.codebook_negatives and self.quantizer is not None:
+            logits.append(self._codebook_similarity(self.quantizer, predictions, targets))
         return torch.cat(logits, -1) / self.config.logit_temp
 
-    def _codebook_similarity(self, predictions: Tensor, targets: _Candidates) -> Tensor:
+    def _codebook_similarity(
+        self, quantizer: GumbelQuantizer, predictions: Tensor, targets: _Candidates
+    ) -> Tensor:
         """Return similarities (B, M, N) with random combinations of codes."""
         shape = (*targets.identity.shape, self.config.codebook_negatives)
-        vectors, codes = self.quantizer.draw(shape)
+        vectors, codes = quantizer.draw(shape)
         similarity = (predictions.unsqueeze(2) * self._project(vectors)).sum(-1)
         is_same = self._identity(codes) == targets.identity.unsqueeze(-1)
         return similarity.masked_fill(is_same, -torch.inf)
 
     def set_num_updates(self, num_updates: int) -> None:
-        """Cool the quantisers down."""
+        """Cool the quantizers down."""
         for quantizer in (self.quantizer, self.input_quantizer):
             if quantizer is not None:
                 quantizer.set_num_updates(num_updates)

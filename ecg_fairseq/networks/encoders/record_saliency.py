@@ -6,6 +6,7 @@ from scipy.ndimage import uniform_filter1d
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.encoders.saliency import (
+    attention_of,
     attention_rollout,
     frames_to_samples,
     gradient_times_input,
@@ -65,16 +66,16 @@ def segment_saliency(
     if method not in METHODS:
         raise EcgError(f"saliency {method!r} is not one of {', '.join(METHODS)}")
     if method in GRADIENT_METHODS:
-        system.check_is_classifier()
+        network = system.classifier
         if label is None:
             raise EcgError(f"saliency {method} explains one label; say which")
         explain = gradient_times_input if method == "gradient" else integrated_gradients
-        return explain(system.trained.network, segments, label).double().cpu().numpy()
+        return explain(network, segments, label).double().cpu().numpy()
     encoder = system.trained.encoder
+    attention = attention_of(encoder, segments)
     with torch.inference_mode():
-        attention = encoder.encode(segments, need_weights=True).attention
         frames = (largest_attention if method == "attention" else attention_rollout)(attention)
-        samples = frames_to_samples(frames, encoder.feature_extractor, segments.shape[2])
+        samples = frames_to_samples(frames, encoder, segments.shape[2])
     return samples.double().cpu().numpy()[:, None].repeat(segments.shape[1], axis=1)
 
 

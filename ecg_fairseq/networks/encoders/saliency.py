@@ -6,15 +6,14 @@ for. ECG-FM's figure shows :func:`largest_attention` of the last layer.
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.ecg_fm.convolutions import ConvFeatureExtractor
-from ecg_fairseq.networks.encoders.heads import FinetunedEcgTransformer
+from ecg_fairseq.networks.encoders.classifier import FinetunedEncoder
+from ecg_fairseq.networks.encoders.encoder import AttentiveEncoder, Encoder
 
 
 def gradient_times_input(
-    network: FinetunedEcgTransformer,
+    network: FinetunedEncoder,
     source: Tensor,
     label: int,
     padding_mask: Tensor | None = None,
@@ -37,7 +36,7 @@ def gradient_times_input(
 
 
 def integrated_gradients(
-    network: FinetunedEcgTransformer,
+    network: FinetunedEncoder,
     source: Tensor,
     label: int,
     num_steps: int = 32,
@@ -101,47 +100,55 @@ def largest_attention(attention: Tensor) -> Tensor:
     return attention[:, -1].amax(-1)
 
 
-def frames_to_samples(values: Tensor, extractor: ConvFeatureExtractor, num_samples: int) -> Tensor:
+def attention_of(encoder: Encoder, signal: Tensor) -> Tensor:
+    """Return an encoder's attention (B, layers, F, F), averaged over heads.
+
+    Raises:
+        EcgError: the encoder offers none.
+    """
+    if not isinstance(encoder, AttentiveEncoder):
+        raise EcgError(
+            f"the encoder ({type(encoder).__name__}) has no attention to show; explain a "
+            "classifier's label with saliency gradient or integrated"
+        )
+    with torch.inference_mode():
+        return encoder.attention(signal)
+
+
+def frames_to_samples(values: Tensor, encoder: Encoder, num_samples: int) -> Tensor:
     """Stretch values of frames to samples, linearly between the middles of what frames see.
 
     Args:
         values: (B, F).
-        extractor: says which samples a frame sees.
+        encoder: its ``frame_step`` and ``min_samples`` say which samples a frame sees; without the
+            first, frames are spread evenly.
         num_samples: T.
 
     Returns:
         (B, T); before the first and behind the last middle the value stays.
     """
-    stride = 1
-    for _, _, step in extractor.layers:
-        stride *= step
-    middle = (extractor.receptive_field - 1) / 2
-    place = (torch.arange(num_samples, device=values.device) - middle) / stride
+    step = getattr(encoder, "frame_step", None)
+    middle = (encoder.min_samples - 1) / 2
+    if step is None:
+        step = num_samples / values.shape[1]
+        middle = (step - 1) / 2
+    place = (torch.arange(num_samples, device=values.device) - middle) / step
     place = place.clamp(0, values.shape[1] - 1)
     left = place.floor().long()
     right = (left + 1).clamp_max(values.shape[1] - 1)
     return torch.lerp(values[:, left], values[:, right], (place - left).to(values.dtype))
 
 
-def share_of_positive(saliency: Tensor) -> Tensor:
-    """Return each lead's share (B, L) of the evidence for the label.
-
-    Args:
-        saliency: (B, L, T) of a gradient method; negative values count as nothing.
-    """
-    mass = saliency.clamp_min(0).sum(-1)
-    return functional.normalize(mass, p=1, dim=-1)
-
-
 def _gradient(
-    network: FinetunedEcgTransformer, source: Tensor, label: int, padding_mask: Tensor | None
+    network: FinetunedEncoder, source: Tensor, label: int, padding_mask: Tensor | None
 ) -> Tensor:
     """Return the gradient (B, L, T) of one label's logit; parameters' gradients stay untouched."""
     if network.training:
         raise EcgError("saliency needs network.eval(): dropout would make it random")
-    num_labels = network.config.num_labels
-    if not 0 <= label < num_labels:
-        raise EcgError(f"label {label} is not one of the network's {num_labels}, 0 the first")
+    if not 0 <= label < network.num_labels:
+        raise EcgError(
+            f"label {label} is not one of the network's {network.num_labels}, 0 the first"
+        )
     with torch.enable_grad():
         leaf = source.detach().clone().requires_grad_()
         logit = network(leaf, padding_mask).logits[:, label].sum()

@@ -1,11 +1,11 @@
-"""A trained ECG-FM network with everything that a recording needs on its way into it.
+"""A trained encoder with everything that a recording needs on its way into it.
 
-Loaded from one checkpoint file, without fairseq or a manifest: classifiers, identification networks
-and pretrained encoders, our own or converted ones.
+Made of one checkpoint, without fairseq or a manifest: classifiers, identification networks and
+pretrained encoders of any system. ``networks/trained.py`` opens the files.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,12 @@ import torch
 from torch import Tensor
 
 from ecg_fairseq.errors import CheckpointError, EcgError, RecordError
-from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
-from ecg_fairseq.networks.ecg_fm.checkpoint import (
-    NETWORKS,
-    TrainedNetwork,
-    load_exactly,
-    stored_config,
-)
-from ecg_fairseq.networks.ecg_fm.encoder import EcgTransformer, pool
 from ecg_fairseq.networks.encoders.by_recording import MIMIC_IV_ECG_LABELS
-from ecg_fairseq.networks.encoders.heads import EcgTransformerClassifier
+from ecg_fairseq.networks.encoders.checkpoint import TrainedNetwork, network_of_state
+from ecg_fairseq.networks.encoders.classifier import EncoderArcFace, EncoderClassifier
 from ecg_fairseq.networks.encoders.lead_choice import NetworkInput
+from ecg_fairseq.networks.encoders.pooling import pooled_by
+from ecg_fairseq.networks.encoders.registry import network_kind
 from ecg_fairseq.records.labels.label_files import read_label_names
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.signal.recipe import Recipe
@@ -35,6 +30,8 @@ from ecg_fairseq.signal.recipes import get_recipe, recipe_from_description
 DEFAULT_RECIPE = "ecg_fm"
 PUBLISHED_LABELS = {"mimic-iv-ecg": MIMIC_IV_ECG_LABELS}
 _BATCH_SIZE = 32
+# What the settings of a run that finetunes another encoder than ECG-FM's need besides.
+_ANY_ENCODER = "model._name=ecg_encoder_classifier "
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,12 @@ class TrainedEncoder:
     @property
     def is_classifier(self) -> bool:
         """Whether the network scores labels."""
-        return isinstance(self.trained.network, EcgTransformerClassifier)
+        return isinstance(self.trained.network, EncoderClassifier)
+
+    @property
+    def is_identification(self) -> bool:
+        """Whether the network was trained to tell patients apart."""
+        return isinstance(self.trained.network, EncoderArcFace)
 
     @property
     def has_label_names(self) -> bool:
@@ -72,7 +74,12 @@ class TrainedEncoder:
     @property
     def width(self) -> int:
         """Width D of an embedding."""
-        return self.trained.config.encoder_embed_dim
+        return self.trained.encoder.width
+
+    @property
+    def default_pooling(self) -> str:
+        """What embeddings are pooled by when not told."""
+        return self.trained.encoder_kind.pooling
 
     @property
     def device(self) -> torch.device:
@@ -121,45 +128,54 @@ class TrainedEncoder:
         Raises:
             EcgError: the network scores no labels.
         """
-        self.check_is_classifier()
-        network = self.trained.network
+        network = self.classifier
         return np.concatenate(
             [network(batch).logits.cpu().numpy() for batch in self._batches(segments, batch_size)]
         )
 
     def embeddings(
-        self, segments: np.ndarray, pooling: str = "mean", batch_size: int = _BATCH_SIZE
+        self, segments: np.ndarray, pooling: str | None = None, batch_size: int = _BATCH_SIZE
     ) -> np.ndarray:
         """Embed segments.
 
         Args:
             segments: float32 (N, L, T), as :meth:`segments` gives them.
-            pooling: over frames, one of :data:`encoder.POOLINGS`. Classifiers were trained on
-                ``mean``; ``max`` keeps what happens once; ``first`` and ``last`` are single frames
-                of an encoder without a class token, for comparison.
+            pooling: over frames, one of :data:`pooling.POOLINGS`; None for
+                :attr:`default_pooling`, which is what heads are trained on. ``max`` keeps what
+                happens once; ``first`` and ``last`` are single frames, for comparison.
             batch_size: segments at a time.
 
         Returns:
             float32 (N, D).
         """
         encoder = self.trained.encoder
+        # The encoder's own vector is pooled as its training did, to the last bit.
+        how = pooling or self.default_pooling
+        how = "encoder" if how == self.default_pooling else how
         return np.concatenate(
             [
-                pool(encoder.encode(batch).context, None, pooling).cpu().numpy()
+                pooled_by(encoder.encode(batch), how).cpu().numpy()
                 for batch in self._batches(segments, batch_size)
             ]
         )
 
     def check_is_classifier(self) -> None:
         """Refuse networks without labels; EcgError says what to use instead."""
-        if self.is_classifier:
-            return
-        is_identification = self.trained.name == "arcface"
-        what = "tells people apart" if is_identification else "is pretrained and has no label head"
+        _ = self.classifier
+
+    @property
+    def classifier(self) -> EncoderClassifier:
+        """The network, if it scores labels; EcgError says what to use others for."""
+        if isinstance(self.trained.network, EncoderClassifier):
+            return self.trained.network
+        what = "is pretrained and has no label head"
+        if self.is_identification:
+            what = "tells people apart"
+        model = "" if self.trained.encoder_name == "ecg_transformer" else _ANY_ENCODER
         raise EcgError(
             f"{self.path} ({self.trained.name}) {what}, so it predicts no labels; `ecg-fairseq "
             "embed` writes its embeddings, `ecg-fairseq probe` fits a linear classifier on them, "
-            f"and `fairseq-hydra-train --config-name diagnosis model.model_path={self.path} "
+            f"and `fairseq-hydra-train --config-name diagnosis {model}model.model_path={self.path} "
             "task.data=MANIFEST` finetunes it"
         )
 
@@ -198,7 +214,7 @@ class TrainedEncoder:
         """Yield tensors on the network's device, without gradients."""
         if batch_size < 1:
             raise EcgError(f"batch size {batch_size}; expected at least 1")
-        shortest = self.trained.encoder.feature_extractor.receptive_field
+        shortest = self.trained.encoder.min_samples
         if segments.shape[2] < shortest:
             raise RecordError(
                 f"segments of {segments.shape[2]} samples are shorter than the {shortest} that one "
@@ -211,28 +227,27 @@ class TrainedEncoder:
                 yield batch.to(self.device)
 
 
-def load_trained_encoder(path: Path | str) -> TrainedEncoder:
-    """Load a checkpoint of an ECG-FM network.
+def encoder_of_state(state: Mapping[str, Any], path: str) -> TrainedEncoder:
+    """Return the trained encoder of a checkpoint that was read.
+
+    Args:
+        state: what :func:`read_checkpoint_file` gave.
+        path: of the file.
 
     Raises:
-        CheckpointError: it is damaged, of another system, or its tensors do not fit.
+        CheckpointError: it is of another system, or its tensors do not fit.
         RecipeError: its recipe is unknown here, or has other constants.
     """
-    state = read_checkpoint_file(path)
-    name, config = stored_config(state, path)
-    network = NETWORKS[name][0](config)
-    load_exactly(network, state["model"], str(path))
-    task = dict(state["cfg"].get("task") or {})
-    trained = TrainedNetwork(name, network.eval(), config, task)
+    trained = network_of_state(state, path)
     stored = state.get("task_state") or {}
     recipe = _unpacked(stored.get("recipe"))
     labels = stored.get("labels") or stored.get("label_names")
     return TrainedEncoder(
-        path=str(path),
+        path=path,
         trained=trained,
-        recipe=recipe_from_description(recipe, str(path)) if recipe else get_recipe(DEFAULT_RECIPE),
-        labels=_label_names(labels, network, str(path)),
-        signals=NetworkInput.of_task(task, config.in_d, str(path)),
+        recipe=recipe_from_description(recipe, path) if recipe else get_recipe(DEFAULT_RECIPE),
+        labels=_label_names(labels, trained.network, path),
+        signals=NetworkInput.of_task(trained.task, trained.encoder.leads, path),
         source={
             "dataset": stored.get("dataset"),
             "recipe": recipe,
@@ -248,13 +263,31 @@ def random_encoder(system: TrainedEncoder, seed: int) -> TrainedEncoder:
         system: says architecture, recipe and leads.
         seed: of the weights.
     """
-    config = replace(system.trained.config, apply_mask=False)
+    kind, config = system.trained.encoder_kind, system.trained.encoder_config
+    network = _with_seed(kind.build, config, seed)
+    trained = replace(system.trained, name=kind.name, network=network, config=config)
+    return _random(system, trained, seed, ())
+
+
+def random_network(system: TrainedEncoder, seed: int) -> TrainedEncoder:
+    """Return the whole network, head included, with random weights; arguments as above."""
+    trained = system.trained
+    build = network_kind(trained.name, system.path).build
+    trained = replace(trained, network=_with_seed(build, trained.config, seed))
+    return _random(system, trained, seed, system.labels)
+
+
+def _with_seed(build: Callable[[Any], torch.nn.Module], config: Any, seed: int) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = EcgTransformer(config).eval()
-    trained = TrainedNetwork("ecg_transformer", network, config, system.trained.task)
+        return build(config).eval()
+
+
+def _random(
+    system: TrainedEncoder, trained: TrainedNetwork, seed: int, labels: tuple[str, ...]
+) -> TrainedEncoder:
     path = f"random weights (seed {seed})"
-    return replace(system, path=path, trained=trained, labels=()).to(system.device)
+    return replace(system, path=path, trained=trained, labels=labels).to(system.device)
 
 
 def _unpacked(recipe: Any) -> dict[str, Any] | None:
@@ -266,9 +299,9 @@ def _unpacked(recipe: Any) -> dict[str, Any] | None:
 def _label_names(
     stored: Sequence[str] | None, network: torch.nn.Module, path: str
 ) -> tuple[str, ...]:
-    if not isinstance(network, EcgTransformerClassifier):
+    if not isinstance(network, EncoderClassifier):
         return ()
-    count = network.config.num_labels
+    count = network.num_labels
     if stored is None:
         return _numbered(count)
     if len(stored) != count:

@@ -35,10 +35,23 @@ def export_checkpoint(
     Raises:
         EcgError: ``out`` exists already or cannot be written.
     """
+    check_is_free(out)
+    return export_system(load_trained_system(checkpoint), out, merge, results)
+
+
+def check_is_free(out: Path | str) -> None:
+    """Refuse a folder that holds something already; EcgError."""
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EcgError(f"{out} exists and is not empty; choose a new folder for --out")
-    system = load_trained_system(checkpoint)
+
+
+def export_system(
+    system: TrainedSystem, out: Path | str, merge: bool, results: dict[str, Any] | None = None
+) -> Path:
+    """Export a system that was opened; arguments and errors as :func:`export_checkpoint`."""
+    check_is_free(out)
+    out = Path(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:

@@ -146,7 +146,11 @@ def load_trained_system(path: Path | str) -> TrainedSystem:
     Raises:
         CheckpointError: it is damaged, of another model, or its tensors do not fit.
     """
-    state = read_checkpoint_file(path)
+    return system_of_state(read_checkpoint_file(path), path)
+
+
+def system_of_state(state: dict[str, Any], path: Path | str) -> TrainedSystem:
+    """Return the system of a checkpoint that was read; errors as :func:`load_trained_system`."""
     model_cfg = (state.get("cfg") or {}).get("model") or {}
     task = state.get("task_state") or {}
     if model_cfg.get("_name") != "ecg_llm" or "ecg_tokenizer" not in task:

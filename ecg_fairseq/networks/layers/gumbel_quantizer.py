@@ -1,4 +1,4 @@
-"""Vector quantiser with Gumbel softmax (fact sheet section 3.2)."""
+"""Vector quantizer with Gumbel softmax (fact sheet section 3.2)."""
 
 from dataclasses import dataclass
 

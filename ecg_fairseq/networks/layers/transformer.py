@@ -1,4 +1,6 @@
-"""Transformer encoder with a convolution for positions (fact sheet section 3.1)."""
+"""Transformer encoder with a convolution for positions (fact sheet ecg-fm.md section 3.1)."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -6,9 +8,38 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
-from ecg_fairseq.networks.ecg_fm.config import EcgTransformerConfig
-
 _INIT_SPREAD = 0.02
+
+
+@dataclass(frozen=True)
+class TransformerSizes:
+    """What a stack of layers is made of.
+
+    Attributes:
+        num_layers: of the stack.
+        width: D.
+        hidden_width: of the feed-forward block.
+        num_heads: H, divides D.
+        is_norm_first: normalize before each block instead of after it.
+        dropout: after attention and feed-forward block.
+        attention_dropout: on attention weights.
+        activation_dropout: after the feed-forward activation.
+        layer_drop: chance of skipping a layer in training.
+        use_checkpoints: recompute layers in backward to save memory.
+        is_compiled: ``torch.compile`` each layer.
+    """
+
+    num_layers: int
+    width: int
+    hidden_width: int
+    num_heads: int
+    is_norm_first: bool = False
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    layer_drop: float = 0.0
+    use_checkpoints: bool = False
+    is_compiled: bool = False
 
 
 class PositionConvolution(nn.Module):
@@ -24,7 +55,8 @@ class PositionConvolution(nn.Module):
         super().__init__()
         conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
         nn.init.normal_(conv.weight, mean=0.0, std=(4.0 / (kernel * width)) ** 0.5)
-        nn.init.zeros_(conv.bias)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
         conv = parametrizations.weight_norm(conv, name="weight", dim=2)
         self.pos_conv = nn.Sequential(conv)
         # An even kernel with padding k/2 gives one frame too many.
@@ -83,21 +115,19 @@ class SelfAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward block, normalised before or after each."""
+    """Attention and feed-forward block, normalized before or after each."""
 
-    def __init__(self, config: EcgTransformerConfig) -> None:
+    def __init__(self, sizes: TransformerSizes) -> None:
         super().__init__()
-        width = config.encoder_embed_dim
-        self.is_norm_first = config.layer_norm_first
-        self.self_attn = SelfAttention(
-            width, config.encoder_attention_heads, config.attention_dropout
-        )
+        width = sizes.width
+        self.is_norm_first = sizes.is_norm_first
+        self.self_attn = SelfAttention(width, sizes.num_heads, sizes.attention_dropout)
         self.self_attn_layer_norm = nn.LayerNorm(width)
-        self.fc1 = _linear(width, config.encoder_ffn_embed_dim)
-        self.fc2 = _linear(config.encoder_ffn_embed_dim, width)
+        self.fc1 = _linear(width, sizes.hidden_width)
+        self.fc2 = _linear(sizes.hidden_width, width)
         self.final_layer_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.activation_dropout = nn.Dropout(config.activation_dropout)
+        self.dropout = nn.Dropout(sizes.dropout)
+        self.activation_dropout = nn.Dropout(sizes.activation_dropout)
 
     def forward(
         self, x: Tensor, allowed: Tensor | None, need_weights: bool
@@ -119,15 +149,15 @@ class EncoderLayer(nn.Module):
 class TransformerEncoder(nn.Module):
     """A stack of layers with one more norm: before a post-norm stack, after a pre-norm one."""
 
-    def __init__(self, config: EcgTransformerConfig) -> None:
+    def __init__(self, sizes: TransformerSizes) -> None:
         super().__init__()
-        self.is_norm_first = config.layer_norm_first
-        self.layer_drop = config.encoder_layerdrop
-        self.use_checkpoints = config.checkpoint_activations
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.layer_norm = nn.LayerNorm(config.encoder_embed_dim)
-        self.dropout = nn.Dropout(config.dropout)
-        if config.compile_layers:
+        self.is_norm_first = sizes.is_norm_first
+        self.layer_drop = sizes.layer_drop
+        self.use_checkpoints = sizes.use_checkpoints
+        self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_layers))
+        self.layer_norm = nn.LayerNorm(sizes.width)
+        self.dropout = nn.Dropout(sizes.dropout)
+        if sizes.is_compiled:
             for layer in self.layers:
                 layer.compile()
 

@@ -24,7 +24,7 @@ from ecg_fairseq.networks.ecg_fm.convert import (
     export_checkpoint,
 )
 from ecg_fairseq.networks.ecg_fm.fairseq_signals_file import plain, read_foreign_checkpoint
-from ecg_fairseq.networks.encoders.heads import EcgTransformerClassifier
+from ecg_fairseq.networks.ecg_fm.finetuned import EcgTransformerClassifier
 
 Write = Callable[..., Path]
 Build = Callable[..., torch.nn.Module]
@@ -86,7 +86,7 @@ def test_same_numbers_out_of_both_styles(
         out = tmp_path / f"{style}.pt"
         convert_checkpoint(foreign_file(key_style=style), out)
         with torch.no_grad():
-            contexts.append(load_network(out).encoder.encode(signals).context)
+            contexts.append(load_network(out).encoder.encode(signals).frames)
     assert torch.equal(*contexts)
 
 

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS
-from ecg_fairseq.networks.ecg_fm.config import EcgTransformerConfig
 from ecg_fairseq.networks.ecg_fm.convolutions import parse_conv_layers
-from ecg_fairseq.networks.ecg_fm.encoder import EncodedEcg, pool
 from ecg_fairseq.networks.ecg_fm.losses import wav2vec2_loss
+from ecg_fairseq.networks.ecg_fm.network import EncodedEcg, mean_of_nonzero
 from ecg_fairseq.networks.layers.gumbel_quantizer import GumbelQuantizer
-from ecg_fairseq.networks.layers.transformer import EncoderLayer
+from ecg_fairseq.networks.layers.transformer import EncoderLayer, TransformerSizes
 
 Build = Callable[..., torch.nn.Module]
 PRETRAINED = {"apply_mask": True, "quantize_targets": True, "final_dim": 256}
@@ -107,12 +106,9 @@ def test_variant_learns(changes: dict[str, Any], build: Build, signals: Tensor) 
 def test_layer_equals_fairseqs(is_norm_first: bool, need_weights: bool) -> None:
     from fairseq.models.wav2vec.wav2vec2 import TransformerSentenceEncoderLayer
 
-    config = EcgTransformerConfig(
-        encoder_embed_dim=16, encoder_ffn_embed_dim=20, encoder_attention_heads=2,
-        layer_norm_first=is_norm_first,
-    )  # fmt: skip
+    sizes = TransformerSizes(1, 16, 20, 2, is_norm_first)
     torch.manual_seed(0)
-    ours = EncoderLayer(config).eval()
+    ours = EncoderLayer(sizes).eval()
     for parameter in ours.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     theirs = TransformerSentenceEncoderLayer(
@@ -157,7 +153,7 @@ def test_logits_equal_negatives_laid_out_one_by_one(build: Build, signals: Tenso
     negatives = torch.randint(8 * 15, (8, 15, 10))
     with torch.no_grad():
         output = network(signals, mask=mask, negatives=negatives)
-        predictions = network.final_proj(output.encoded.context[:, 5:20])
+        predictions = network.final_proj(output.encoded.frames[:, 5:20])
         targets = network.project_q(output.quantized.frames)
     others = targets.flatten(0, 1)[negatives]
     everything = torch.cat([targets.unsqueeze(2), others], 2)
@@ -207,13 +203,13 @@ def test_padding_does_not_change_a_segment(build: Build, signals: Tensor) -> Non
         alone = network.encode(signals[:1, :, :320])
     assert padded.padding is not None
     assert padded.padding.sum(1).tolist() == [20] + [0] * 7
-    torch.testing.assert_close(padded.context[:1, :20], alone.context, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(padded.frames[:1, :20], alone.frames, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(padded.pooled[:1], alone.pooled, atol=1e-5, rtol=1e-5)
     leaky = replace(network.config, padding_reaches_positions=True)
     network.config = leaky
     with torch.no_grad():
         assert not torch.allclose(
-            network.encode(source, padding_mask).context[:1, :20], alone.context
+            network.encode(source, padding_mask).frames[:1, :20], alone.frames
         )
 
 
@@ -226,7 +222,7 @@ def test_fully_padded_row_and_silent_leads_stay_finite(build: Build, signals: Te
     source[3, :6] = 1.0
     with torch.no_grad():
         encoded = network.encode(source, padding_mask, need_weights=True)
-    assert bool(encoded.context.isfinite().all())
+    assert bool(encoded.frames.isfinite().all())
     assert bool((encoded.pooled[2] == 0).all())
 
 
@@ -237,25 +233,15 @@ def test_all_leads_masked_in_training(build: Build, signals: Tensor) -> None:
     assert bool(terms.total.isfinite())
 
 
-@pytest.mark.parametrize(
-    ("how", "wanted"),
-    [("mean", [2.0, 0.5]), ("max", [3.0, 1.0]), ("first", [1, 0]), ("last", [3, 1])],
-)
-def test_pooling(how: str, wanted: list[float]) -> None:
-    context = torch.tensor([[[1.0, 0.5], [3.0, 0.5], [9.0, 9.0]], [[1.0, 1.0]] * 3])
-    context[0, 0, 1], context[0, 1, 1] = 0.25, 0.75
-    if how in ("max", "first", "last"):
-        context[0, :2, 1] = torch.tensor([0.0, 1.0])
-    padding = torch.tensor([[False, False, True], [False] * 3])
-    assert pool(context, padding, how)[0].tolist() == wanted
-    assert pool(context, None, how)[1].tolist() == [1.0, 1.0]
-
-
 def test_pooling_leaves_exact_zeros_out_as_upstream_does() -> None:
-    context = torch.tensor([[[0.0], [3.0], [5.0]]])
-    assert pool(context, None).item() == 4.0
-    with pytest.raises(EcgError, match="is not one of"):
-        pool(context, None, "median")
+    frames = torch.tensor([[[0.0], [3.0], [5.0]]])
+    assert mean_of_nonzero(frames, None).item() == 4.0
+
+
+def test_mean_is_of_frames_that_are_no_padding() -> None:
+    frames = torch.tensor([[[1.0, 0.25], [3.0, 0.75], [9.0, 9.0]], [[1.0, 1.0]] * 3])
+    padding = torch.tensor([[False, False, True], [False] * 3])
+    assert mean_of_nonzero(frames, padding).tolist() == [[2.0, 0.5], [1.0, 1.0]]
 
 
 def test_saliency_reaches_the_signal_through_frozen_convolutions(
@@ -263,13 +249,12 @@ def test_saliency_reaches_the_signal_through_frozen_convolutions(
 ) -> None:
     network = build("ecg_transformer_classifier").eval()
     source = signals.clone().requires_grad_()
-    output = network(source, need_weights=True)
+    output = network(source)
     output.logits[:, 0].sum().backward()
     assert source.grad is not None
     assert float(source.grad.abs().sum()) > 0
-    attention = output.encoded.attention
     assert isinstance(output.encoded, EncodedEcg)
-    assert attention is not None
+    attention = network.encoder.attention(signals)
     assert attention.shape == (8, 2, 40, 40)
 
 
@@ -345,7 +330,7 @@ def test_compiled_layers_give_the_same(build: Build, signals: Tensor) -> None:
     assert list(plain.state_dict()) == list(compiled.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(
-            plain(signals).context, compiled.eval()(signals).context, atol=1e-5, rtol=1e-5
+            plain(signals).frames, compiled.eval()(signals).frames, atol=1e-5, rtol=1e-5
         )
 
 
@@ -356,7 +341,7 @@ def test_gradient_of_the_convolutions_is_scaled(build: Build, signals: Tensor) -
             "ecg_transformer", feature_grad_mult=factor, dropout=0.0, attention_dropout=0.0
         )
         encoded = network(signals)
-        (encoded.context.pow(2).sum() + encoded.features_penalty).backward()
+        (encoded.frames.pow(2).sum() + encoded.features_penalty).backward()
         gradients.append({name: weight.grad for name, weight in network.named_parameters()})
     for name, gradient in gradients[0].items():
         scale = 0.25 if name.startswith("feature_extractor") else 1.0

@@ -10,9 +10,10 @@ from toy_encoders import LABELS, save_encoder, save_record, state_of
 
 from ecg_fairseq.errors import CheckpointError, EcgError, RecipeError, RecordError
 from ecg_fairseq.networks.checkpoint_file import model_name_of
-from ecg_fairseq.networks.ecg_fm.encoder import POOLINGS, pool
 from ecg_fairseq.networks.encoders.by_recording import MIMIC_IV_ECG_LABELS, aggregate
-from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder, random_encoder
+from ecg_fairseq.networks.encoders.pooling import POOLINGS, pooled_by
+from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
+from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes import get_recipe
@@ -50,8 +51,8 @@ def test_every_network_embeds(name: str, pooling: str, tmp_path: Path, record) -
     encoder = getattr(network, "encoder", network)
     encoder = network if name == "wav2vec2_cmsc" else encoder
     with torch.no_grad():
-        context = encoder.encode(torch.from_numpy(segments)).context
-    wanted = pool(context, None, pooling).numpy()
+        encoded = encoder.encode(torch.from_numpy(segments))
+    wanted = pooled_by(encoded, pooling).numpy()
     np.testing.assert_allclose(system.embeddings(segments, pooling), wanted, atol=1e-5)
 
 

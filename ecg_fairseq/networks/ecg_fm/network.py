@@ -1,7 +1,7 @@
 """ECG-FM's encoder: convolutions, masking, position convolution, Transformer, pooling.
 
 Source: fact sheet section 3.1. Parameters have fairseq-signals' names. This is the model
-``ecg_transformer``; :mod:`wav2vec2` adds the contrastive head and :mod:`heads` the finetuned ones.
+``ecg_transformer``; :mod:`wav2vec2` adds the contrastive head, :mod:`finetuned` the other ones.
 """
 
 from dataclasses import dataclass
@@ -13,72 +13,49 @@ from torch import Tensor, nn
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.ecg_fm.config import EcgTransformerConfig
 from ecg_fairseq.networks.ecg_fm.convolutions import ConvFeatureExtractor, parse_conv_layers
+from ecg_fairseq.networks.encoders.encoder import EncodedSignal
 from ecg_fairseq.networks.layers.masking import SpanRule, draw_spans, masked_positions
-from ecg_fairseq.networks.layers.transformer import PositionConvolution, TransformerEncoder
-
-POOLINGS = ("mean", "max", "first", "last")
+from ecg_fairseq.networks.layers.transformer import (
+    PositionConvolution,
+    TransformerEncoder,
+    TransformerSizes,
+)
 
 
 @dataclass(frozen=True)
-class EncodedEcg:
-    """What the encoder gives for a batch.
+class EncodedEcg(EncodedSignal):
+    """What the encoder gives for a batch; frames are the Transformer's output.
 
     Attributes:
-        context: (B, F, D), output of the Transformer.
-        padding: bool (B, F), True where padded, or None when nothing is.
-        local_features: (B, F, C), normalised output of the convolutions, never masked.
+        local_features: (B, F, C), normalized output of the convolutions, never masked.
         features_penalty: mean square of the convolutions' raw output, a scalar.
         positions: int64 (B, M), the hidden frames of each row, or None when none is.
         attention: weights (B, layers, F, F) averaged over heads, or None.
     """
 
-    context: Tensor
-    padding: Tensor | None
     local_features: Tensor
     features_penalty: Tensor
     positions: Tensor | None
     attention: Tensor | None
 
-    @property
-    def pooled(self) -> Tensor:
-        """Mean context (B, D) of each segment."""
-        return pool(self.context, self.padding)
 
+def mean_of_nonzero(frames: Tensor, padding: Tensor | None) -> Tensor:
+    """Return the mean (B, D) of frames (B, F, D), as fairseq-signals takes it.
 
-def pool(context: Tensor, padding: Tensor | None, how: str = "mean") -> Tensor:
-    """Pool frames (B, F, D) into one vector (B, D) each.
-
-    ``mean`` divides by the number of non-zero entries of each feature, as fairseq-signals does and
-    as the released classifiers were trained: the mean over frames, unless an activation is
-    exactly 0.
+    It divides by the number of entries of each feature that are not 0, and the released classifiers
+    were trained so: the mean over frames, unless a feature is exactly 0.
 
     Args:
-        context: (B, F, D).
+        frames: (B, F, D).
         padding: bool (B, F), True where padded, or None.
-        how: one of ``POOLINGS``; padded frames count in none of them.
-
-    Raises:
-        EcgError: unknown pooling.
     """
-    if how not in POOLINGS:
-        raise EcgError(f"pooling {how!r} is not one of {', '.join(POOLINGS)}")
-    if how == "first":
-        return context[:, 0]
-    if how == "last":
-        if padding is None:
-            return context[:, -1]
-        last = ((~padding).sum(1) - 1).clamp_min(0)
-        return context[torch.arange(len(context), device=context.device), last]
-    if how == "max":
-        hidden = context if padding is None else context.masked_fill(padding[..., None], -torch.inf)
-        return hidden.amax(1)
     if padding is not None:
-        context = context.masked_fill(padding[..., None], 0.0)
-    return context.sum(1) / (context != 0).sum(1).clamp_min(1)
+        frames = frames.masked_fill(padding[..., None], 0.0)
+    return frames.sum(1) / (frames != 0).sum(1).clamp_min(1)
 
 
 class EcgTransformer(nn.Module):
-    """The encoder.
+    """The encoder; an :class:`~ecg_fairseq.networks.encoders.encoder.Encoder` with attention.
 
     Args:
         config: settings; checked here.
@@ -93,7 +70,7 @@ class EcgTransformer(nn.Module):
         width = config.encoder_embed_dim
         if config.apply_mask:
             self.mask_emb = nn.Parameter(torch.rand(width))
-        self.encoder = TransformerEncoder(config)
+        self.encoder = TransformerEncoder(_transformer_sizes(config))
         self.feature_extractor = ConvFeatureExtractor(
             layers, config.in_d, config.extractor_mode, config.conv_bias
         )
@@ -107,7 +84,38 @@ class EcgTransformer(nn.Module):
         self.dropout_input = nn.Dropout(config.dropout_input)
         self.dropout_features = nn.Dropout(config.dropout_features)
 
-    def forward(self, source: Tensor, padding_mask: Tensor | None = None, **_: Any) -> EncodedEcg:
+    @property
+    def width(self) -> int:
+        """Width D of frames and pooled vectors."""
+        return self.config.encoder_embed_dim
+
+    @property
+    def leads(self) -> int:
+        """Number of leads L that it reads."""
+        return self.config.in_d
+
+    @property
+    def min_samples(self) -> int:
+        """Shortest segment T: what one frame sees."""
+        return self.feature_extractor.receptive_field
+
+    @property
+    def frame_step(self) -> int:
+        """Samples between the starts of two frames."""
+        return self.feature_extractor.frame_step
+
+    def attention(self, signal: Tensor) -> Tensor:
+        """Return weights (B, layers, F, F), averaged over heads, for signals (B, L, T).
+
+        Raises:
+            EcgError: no layer ran, which only layer drop in training does.
+        """
+        found = self.encode(signal, need_weights=True).attention
+        if found is None:
+            raise EcgError("every layer was dropped; ask a network in evaluation mode")
+        return found
+
+    def forward(self, source: Tensor, padding_mask: Tensor | None = None, **_: Any) -> Any:
         """Encode signals; frames are masked when ``apply_mask`` is set.
 
         Args:
@@ -118,8 +126,8 @@ class EcgTransformer(nn.Module):
 
     def encode(
         self,
-        source: Tensor,
-        padding_mask: Tensor | None = None,
+        signal: Tensor,
+        padding: Tensor | None = None,
         use_mask: bool = False,
         mask: Tensor | None = None,
         need_weights: bool = False,
@@ -127,31 +135,38 @@ class EcgTransformer(nn.Module):
         """Encode signals.
 
         Args:
-            source: (B, L, T), z-scored.
-            padding_mask: bool (B, T) or (B, L, T), True where padded, or None.
+            signal: (B, L, T), z-scored.
+            padding: bool (B, T) or (B, L, T), True where padded, or None.
             use_mask: hide frames.
             mask: bool (B, F) of the frames to hide; None draws them.
             need_weights: also return attention weights.
         """
-        features = self._convolve(source)
+        features = self._convolve(signal)
         penalty = features.float().pow(2).mean()
-        padding = None
-        if padding_mask is not None and bool(padding_mask.any()):
-            padding = self.feature_extractor.frame_padding(padding_mask, features.shape[2])
+        padded = None
+        if padding is not None and bool(padding.any()):
+            padded = self.feature_extractor.frame_padding(padding, features.shape[2])
         features = self.layer_norm(features.transpose(1, 2))
         local_features = self.dropout_features(features)
         frames = features if self.post_extract_proj is None else self.post_extract_proj(features)
         frames = self._before_masking(self.dropout_input(frames))
         positions = None
         if use_mask:
-            frames, positions = self._hide(frames, padding, mask)
-        if padding is not None and not self.config.padding_reaches_positions:
-            frames = frames.masked_fill(padding.unsqueeze(-1), 0.0)
+            frames, positions = self._hide(frames, padded, mask)
+        if padded is not None and not self.config.padding_reaches_positions:
+            frames = frames.masked_fill(padded.unsqueeze(-1), 0.0)
         frames = frames + self.conv_pos(frames)
         want_weights = need_weights or self.config.saliency
-        context, weights = self.encoder(frames, padding, want_weights)
-        attention = torch.stack(weights, 1) if weights else None
-        return EncodedEcg(context, padding, local_features, penalty, positions, attention)
+        context, weights = self.encoder(frames, padded, want_weights)
+        return EncodedEcg(
+            frames=context,
+            padding=padded,
+            pooled=mean_of_nonzero(context, padded),
+            local_features=local_features,
+            features_penalty=penalty,
+            positions=positions,
+            attention=torch.stack(weights, 1) if weights else None,
+        )
 
     def _convolve(self, source: Tensor) -> Tensor:
         """Return frames (B, C, F); the gradient is scaled, or not computed at all."""
@@ -204,6 +219,22 @@ class EcgTransformer(nn.Module):
 
     def set_num_updates(self, num_updates: int) -> None:
         """Tell the network how far training is; nothing depends on it here."""
+
+
+def _transformer_sizes(config: EcgTransformerConfig) -> TransformerSizes:
+    return TransformerSizes(
+        num_layers=config.encoder_layers,
+        width=config.encoder_embed_dim,
+        hidden_width=config.encoder_ffn_embed_dim,
+        num_heads=config.encoder_attention_heads,
+        is_norm_first=config.layer_norm_first,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        activation_dropout=config.activation_dropout,
+        layer_drop=config.encoder_layerdrop,
+        use_checkpoints=config.checkpoint_activations,
+        is_compiled=config.compile_layers,
+    )
 
 
 def gather_frames(frames: Tensor, positions: Tensor) -> Tensor:

@@ -1,0 +1,146 @@
+"""Opens any checkpoint by the name of the model in it, and says what it can do.
+
+The one place that knows all systems: a new one adds its names to the tables below. Nothing heavy is
+imported before a checkpoint is opened.
+
+Capabilities are ``answer`` (questions about recordings), ``score_labels``, ``embed`` and
+``identify`` (tell patients apart by embeddings).
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecg_fairseq.errors import EcgError
+from ecg_fairseq.networks.encoders import registry
+
+if TYPE_CHECKING:
+    from ecg_fairseq.networks.encoders.checkpoint import PretrainedEncoder
+
+_ECG_FM = "ecg_fairseq.networks.ecg_fm.checkpoint"
+# Encoder -> module that registers it (encoders/registry.py says how).
+ENCODERS = {"ecg_transformer": _ECG_FM}
+# Model of a checkpoint that holds an encoder -> module that registers it.
+NETWORKS = {
+    "ecg_transformer": _ECG_FM,
+    "ecg_wav2vec2": _ECG_FM,
+    "wav2vec2_cmsc": _ECG_FM,
+    "ecg_transformer_classifier": _ECG_FM,
+    "arcface": _ECG_FM,
+}
+# Model of a checkpoint that answers -> module with ``system_of_state(state, path)``.
+ANSWERERS = {"ecg_llm": "ecg_fairseq.networks.language_model.trained_system"}
+# Other projects -> module with ``convert_checkpoint`` and ``export_checkpoint``.
+PROJECTS = {"fairseq-signals": "ecg_fairseq.networks.ecg_fm.convert"}
+registry.announce(ENCODERS, NETWORKS)
+
+# Capability -> what a checkpoint without it does not do, and the verb for one that has it.
+CAPABILITIES = {
+    "answer": (
+        "answers no questions",
+        "`ecg-fairseq predict RECORD --question ...` asks it, `ecg-fairseq export` writes it in "
+        "Hugging Face layout",
+    ),
+    "score_labels": ("scores no labels", "`ecg-fairseq predict RECORD` scores its labels"),
+    "embed": (
+        "has no ECG encoder, so there are no embeddings and no saliency",
+        "`ecg-fairseq embed` and `ecg-fairseq probe` use its embeddings",
+    ),
+    "identify": (
+        "tells no patients apart",
+        "`ecg-fairseq embed` writes embeddings that tell patients apart",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint that was opened.
+
+    Attributes:
+        path: of the checkpoint.
+        name: of its model, as fairseq registers it.
+        capabilities: what it can do -> the object that does it: a ``TrainedSystem`` for
+            ``answer``, a ``TrainedEncoder`` for the others.
+    """
+
+    path: str
+    name: str
+    capabilities: Mapping[str, Any]
+
+    def can(self, capability: str) -> bool:
+        """Whether it has a capability, a key of :data:`CAPABILITIES`."""
+        return capability in self.capabilities
+
+    def require(self, capability: str) -> Any:
+        """Return what has a capability.
+
+        Raises:
+            EcgError: it lacks the capability; says what to use it for instead.
+        """
+        if capability in self.capabilities:
+            return self.capabilities[capability]
+        encoder = self.capabilities.get("embed")
+        if capability == "score_labels" and encoder is not None:
+            encoder.check_is_classifier()
+        lacks = CAPABILITIES[capability][0]
+        instead = "; ".join(CAPABILITIES[name][1] for name in self.capabilities)
+        raise EcgError(f"{self.path} (model {self.name}) {lacks}; {instead}")
+
+
+def open_trained(path: Path | str) -> Trained:
+    """Open a checkpoint of any system; the file is read once.
+
+    Raises:
+        CheckpointError: it is damaged, of a model that is not known here, or does not fit.
+    """
+    from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+
+    state = read_checkpoint_file(path)
+    name = ((state.get("cfg") or {}).get("model") or {}).get("_name")
+    if name in ANSWERERS:
+        system_of_state = importlib.import_module(ANSWERERS[name]).system_of_state
+        return Trained(str(path), name, {"answer": system_of_state(state, path)})
+    return Trained(str(path), str(name), _encoding(state, str(path)))
+
+
+def open_pretrained_encoder(path: Path | str) -> "tuple[PretrainedEncoder, dict[str, Any]]":
+    """Return the encoder of a checkpoint, and the checkpoint without reading its tensors.
+
+    Raises:
+        CheckpointError: it is damaged or holds no encoder.
+    """
+    from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+    from ecg_fairseq.networks.encoders.checkpoint import pretrained_encoder
+
+    state = read_checkpoint_file(path, only_settings=True)
+    return pretrained_encoder(state, str(path)), state
+
+
+def load_trained_encoder(path: Path | str) -> Any:
+    """Return the :class:`TrainedEncoder` of a checkpoint.
+
+    Raises:
+        EcgError: it holds none; says what to use it for instead.
+        CheckpointError: see :func:`open_trained`.
+    """
+    return open_trained(path).require("embed")
+
+
+def converter(project: str) -> Any:
+    """Return the module that reads and writes another project's checkpoints."""
+    return importlib.import_module(PROJECTS[project])
+
+
+def _encoding(state: dict[str, Any], path: str) -> dict[str, Any]:
+    from ecg_fairseq.networks.encoders.trained_encoder import encoder_of_state
+
+    system = encoder_of_state(state, path)
+    found = {"embed": system}
+    if system.is_classifier:
+        found["score_labels"] = system
+    if system.is_identification:
+        found["identify"] = system
+    return found
