@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,15 @@ from ecg_fairseq.errors import CheckpointError, first_line
 _DAMAGED_PICKLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
-def model_name_of(path: Path | str) -> str | None:
-    """Return the registered name of a checkpoint's model, without reading its tensors.
+def model_settings(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a checkpoint's model; empty where it holds none.
 
-    Raises:
-        CheckpointError: see :func:`read_checkpoint_file`.
+    Args:
+        state: what :func:`read_checkpoint_file` gave.
     """
-    cfg = read_checkpoint_file(path, only_settings=True).get("cfg")
+    cfg = state.get("cfg")
     model = cfg.get("model") if isinstance(cfg, dict) else None
-    return model.get("_name") if isinstance(model, dict) else None
+    return model if isinstance(model, dict) else {}
 
 
 def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[str, Any]:

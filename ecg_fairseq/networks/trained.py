@@ -96,11 +96,11 @@ def open_trained(path: Path | str) -> Trained:
     Raises:
         CheckpointError: it is damaged, of a model that is not known here, or does not fit.
     """
-    from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+    from ecg_fairseq.networks.checkpoint_file import model_settings, read_checkpoint_file
 
     state = read_checkpoint_file(path)
-    name = ((state.get("cfg") or {}).get("model") or {}).get("_name")
-    if name in ANSWERERS:
+    name = model_settings(state).get("_name")
+    if isinstance(name, str) and name in ANSWERERS:
         system_of_state = importlib.import_module(ANSWERERS[name]).system_of_state
         return Trained(str(path), name, {"answer": system_of_state(state, path)})
     return Trained(str(path), str(name), _encoding(state, str(path)))

@@ -160,7 +160,7 @@ def test_checkpoints_of_other_systems_and_damaged_ones(checkpoint, segments, tmp
     def start(path: Path) -> None:
         train(segments, tmp_path / "run", f"model.model_path={path}", name=NAME)
 
-    with pytest.raises(CheckpointError, match="holds the model 'ecg_llm', not an ECG-FM network"):
+    with pytest.raises(CheckpointError, match="holds the model 'ecg_llm', not an ECG encoder"):
         start(checkpoint)
     (tmp_path / "cut.pt").write_bytes(checkpoint.read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="truncated or not a torch file"):

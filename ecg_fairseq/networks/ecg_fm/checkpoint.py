@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ecg_fairseq.errors import CheckpointError
-from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.checkpoint_file import model_settings, read_checkpoint_file
 from ecg_fairseq.networks.ecg_fm.config import (
     EcgTransformerConfig,
     FinetuningConfig,
@@ -103,7 +103,7 @@ def stored_config(state: dict[str, Any], path: Path | str) -> tuple[str, EcgTran
     Raises:
         CheckpointError: it holds another system, or a fairseq-signals file.
     """
-    model = (state.get("cfg") or {}).get("model") or {}
+    model = model_settings(state)
     name = str(model.get("_name"))
     return name, _settings_of(name)(model, str(path))
 

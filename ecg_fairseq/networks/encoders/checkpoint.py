@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ecg_fairseq.errors import CheckpointError
+from ecg_fairseq.networks.checkpoint_file import model_settings
 from ecg_fairseq.networks.encoders.classifier import encoder_of
 from ecg_fairseq.networks.encoders.encoder import Encoder
 from ecg_fairseq.networks.encoders.registry import EncoderKind, encoder_kind, network_kind
@@ -100,7 +101,7 @@ def pretrained_encoder(state: Mapping[str, Any], path: str) -> PretrainedEncoder
 
 
 def _stored(state: Mapping[str, Any], path: str) -> tuple[Any, Any]:
-    settings = (state.get("cfg") or {}).get("model") or {}
+    settings = model_settings(state)
     kind = network_kind(settings.get("_name"), path)
     return kind, kind.settings(settings, path)
 

@@ -150,6 +150,8 @@ def _register(table: dict[str, Any], name: str, kind: Any) -> None:
 
 
 def _find(table: dict[str, Any], modules: Mapping[str, str], name: Any) -> Any:
+    if not isinstance(name, str):
+        return None
     if name not in table and name in modules:
         importlib.import_module(modules[name])
     return table.get(name)

@@ -9,7 +9,6 @@ import torch
 from toy_encoders import LABELS, save_encoder, save_record, state_of
 
 from ecg_fairseq.errors import CheckpointError, EcgError, RecipeError, RecordError
-from ecg_fairseq.networks.checkpoint_file import model_name_of
 from ecg_fairseq.networks.encoders.by_recording import MIMIC_IV_ECG_LABELS, aggregate
 from ecg_fairseq.networks.encoders.pooling import POOLINGS, pooled_by
 from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
@@ -39,7 +38,7 @@ def test_recording_of_any_length_and_rate_is_segmented_and_scored(tmp_path: Path
         np.testing.assert_allclose(system.logits(segments, batch_size), wanted, atol=1e-5)
     assert system.labels == LABELS
     assert system.has_label_names
-    assert model_name_of(tmp_path / "c.pt") == "ecg_transformer_classifier"
+    assert system.trained.name == "ecg_transformer_classifier"
 
 
 @pytest.mark.parametrize("name", ["ecg_transformer_classifier", "arcface", "wav2vec2_cmsc"])
