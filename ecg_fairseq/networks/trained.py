@@ -39,7 +39,7 @@ registry.announce(ENCODERS, NETWORKS)
 # Capability -> what a checkpoint without it does not do, and the verb for one that has it.
 CAPABILITIES = {
     "answer": (
-        "answers no questions",
+        "answers no questions (models of ecg_llm, trained with task ecg_qa, do)",
         "`ecg-fairseq predict RECORD --question ...` asks it, `ecg-fairseq export` writes it in "
         "Hugging Face layout",
     ),

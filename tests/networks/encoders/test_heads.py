@@ -68,6 +68,6 @@ def test_unfit_heads_are_refused() -> None:
     with pytest.raises(EcgError, match="not one of linear, attention"):
         read_out("mean", 8, 1, 0.0)
     with pytest.raises(
-        EcgError, match=r"width 8 is not a multiple of model\.head_attention_heads=3"
+        EcgError, match="width 8 is not a multiple of model"
     ):
         read_out("attention", 8, 3, 0.0)

@@ -76,7 +76,7 @@ def test_capabilities_are_those_of_the_head(classifier: Path, identification: Pa
     assert people.can("embed")
     with pytest.raises(EcgError, match=r"tells people apart.*ecg-fairseq embed"):
         people.require("score_labels")
-    with pytest.raises(EcgError, match=r"answers no questions; .*predict RECORD` scores"):
+    with pytest.raises(EcgError, match=r"answers no questions .*predict RECORD` scores"):
         trained.require("answer")
 
 
