@@ -1,1 +1,5 @@
-"""Plain torch networks, one folder a system. Nothing here knows fairseq."""
+"""Plain torch networks; nothing here knows fairseq.
+
+One folder a system, over the shared rooms layers/, encoders/ and language_model/; ``trained.py``
+opens any system's checkpoints.
+"""

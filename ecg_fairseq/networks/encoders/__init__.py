@@ -1,1 +1,1 @@
-"""What every ECG encoder is read with: heads, pooling, saliency, checkpoints, recordings."""
+"""Any ECG encoder: protocol, registry, heads, finetuned networks, pooling, saliency, recordings."""

@@ -6,6 +6,7 @@ of their own (ECG-FM) derive from these, so every verb can treat them alike.
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,7 @@ class FinetunedEncoder(nn.Module, ABC):
         is_frozen = self.training and self.num_updates < self.freeze_updates
         if padding_mask is not None and padding_mask.dim() == 3:
             padding_mask = padding_mask[:, 0]
-        with torch.no_grad() if is_frozen else contextlib.nullcontext():
+        with _frozen(self.encoder) if is_frozen else contextlib.nullcontext():
             encoded = self.encode(source, padding_mask)
         pooled = self.read_out(encoded)
         return FinetunedOutput(self.score(pooled), pooled, encoded)
@@ -128,6 +129,21 @@ def encoder_of(network: nn.Module) -> Encoder:
     if not isinstance(encoder, Encoder):
         raise EcgError(f"a {type(network).__name__} is no ECG encoder and has none")
     return encoder
+
+
+@contextlib.contextmanager
+def _frozen(encoder: nn.Module) -> Iterator[None]:
+    """Compute no gradients, and keep the statistics of batch norms as they are."""
+    norms = [one for one in encoder.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+    were_training = [norm.training for norm in norms]
+    for norm in norms:
+        norm.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for norm, was_training in zip(norms, were_training, strict=True):
+            norm.train(was_training)
 
 
 def _width(encoder: nn.Module) -> int:

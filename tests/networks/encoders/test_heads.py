@@ -67,7 +67,5 @@ def test_cosines_are_of_length_one_and_bounded() -> None:
 def test_unfit_heads_are_refused() -> None:
     with pytest.raises(EcgError, match="not one of linear, attention"):
         read_out("mean", 8, 1, 0.0)
-    with pytest.raises(
-        EcgError, match="width 8 is not a multiple of model"
-    ):
+    with pytest.raises(EcgError, match="width 8 is not a multiple of model"):
         read_out("attention", 8, 3, 0.0)
