@@ -13,7 +13,7 @@ from ecg_fairseq.networks.encoders.text import (
     open_text_encoder,
     text_encoder_from_state,
 )
-from ecg_fairseq.networks.encoders.text_models import make_tiny
+from ecg_fairseq.networks.encoders.text.text_models import make_tiny
 
 CORPUS = ["sinus rhythm", "atrial fibrillation with rapid response", "normal ecg", "Vorhofflimmern"]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ecg_fairseq.errors import CheckpointError, EcgError
-from ecg_fairseq.networks.encoders.text_models import (
+from ecg_fairseq.networks.encoders.text.text_models import (
     TINY,
     TextModel,
     load_named,
