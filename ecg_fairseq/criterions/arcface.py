@@ -1,4 +1,4 @@
-"""Criterion ``arcface``: additive angular margin between people (ecg-fm.md section 4)."""
+"""Criterion ``arcface``: additive angular margin between patients (ecg-fm.md section 4)."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
-from ecg_fairseq.networks.ecg_fm.losses import arcface_loss
+from ecg_fairseq.networks.layers.classification_losses import arcface_loss
 
 
 @dataclass

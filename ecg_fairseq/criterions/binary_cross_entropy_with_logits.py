@@ -28,7 +28,7 @@ from ecg_fairseq.evaluation.labels.cinc_score import (
     read_weights,
     score_sums,
 )
-from ecg_fairseq.networks.ecg_fm.losses import binary_cross_entropy, positive_weights
+from ecg_fairseq.networks.layers.classification_losses import binary_cross_entropy, positive_weights
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.ecg_fm.losses import cmsc_loss
+from ecg_fairseq.networks.layers.contrastive_losses import cmsc_loss
 
 
 @dataclass

@@ -7,7 +7,7 @@ from fairseq.criterions import register_criterion
 from torch import Tensor
 
 from ecg_fairseq.criterions.cmsc import Cmsc, CmscConfig
-from ecg_fairseq.networks.ecg_fm.losses import simclr_loss
+from ecg_fairseq.networks.layers.contrastive_losses import simclr_loss
 
 
 @dataclass

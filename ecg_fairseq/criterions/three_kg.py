@@ -7,7 +7,7 @@ from fairseq.criterions import register_criterion
 from torch import Tensor
 
 from ecg_fairseq.criterions.cmsc import Cmsc, CmscConfig
-from ecg_fairseq.networks.ecg_fm.losses import three_kg_loss
+from ecg_fairseq.networks.layers.contrastive_losses import three_kg_loss
 
 
 @dataclass

@@ -16,8 +16,9 @@ from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.ecg_fm.losses import LossTerms, wav2vec2_loss
+from ecg_fairseq.networks.ecg_fm.losses import wav2vec2_loss
 from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
+from ecg_fairseq.networks.layers.contrastive_losses import LossTerms
 
 _SUMS = ("loss", "nsignals", "sample_size", "correct", "count", "num_batches")
 LOSS_NUMBERS = {"contrastive": 0, "diversity": 1, "penalty": 2, "cmsc": 3}

@@ -9,23 +9,19 @@ from typing import Any, List, Optional
 
 from fairseq.criterions import register_criterion
 
-from ecg_fairseq.criterions.cmsc import batch_only
+from ecg_fairseq.criterions.cmsc import CmscConfig, batch_only
 from ecg_fairseq.criterions.wav2vec2 import Wav2Vec2Criterion, Wav2Vec2CriterionConfig
-from ecg_fairseq.networks.ecg_fm.losses import LossTerms, wav2vec2_with_cmsc_loss
+from ecg_fairseq.networks.ecg_fm.losses import wav2vec2_with_cmsc_loss
 from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
+from ecg_fairseq.networks.layers.contrastive_losses import LossTerms
 
 
 @dataclass
-class Wav2Vec2WithCmscConfig(Wav2Vec2CriterionConfig):
-    """Settings of the criterion."""
+class Wav2Vec2WithCmscConfig(Wav2Vec2CriterionConfig, CmscConfig):
+    """Settings of both losses, and what joins them."""
 
     cmsc_weights: Optional[float] = field(
         default=None, metadata={"help": "weight of CMSC (default: 1)"}
-    )
-    temp: float = field(default=0.1, metadata={"help": "divides CMSC's cosine similarities"})
-    eps: float = field(default=1e-8, metadata={"help": "kept for fairseq-signals' configs"})
-    all_gather: bool = field(
-        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
     )
 
 

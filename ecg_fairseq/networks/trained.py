@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _ECG_FM = "ecg_fairseq.networks.ecg_fm.checkpoint"
 # Encoder -> module that registers it (encoders/registry.py says how).
-ENCODERS = {"ecg_transformer": _ECG_FM}
+ENCODERS = {
+    "ecg_transformer": _ECG_FM,
+    "resnet": "ecg_fairseq.networks.encoders.resnet",
+}
 # Model of a checkpoint that holds an encoder -> module that registers it.
 NETWORKS = {
     "ecg_transformer": _ECG_FM,

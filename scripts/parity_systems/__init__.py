@@ -9,5 +9,5 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "ecg-fm": ("ecg_fm_signal", "ecg_fm_labels", "ecg_fm", "ecg_fm_checkpoints"),
     "heartllm": ("heartllm_signal",),
     "dual-attention": ("dual_attention_signal",),
-    "ecg-encoder": (),
+    "ecg-encoder": ("ecg_encoder",),
 }

@@ -20,6 +20,7 @@ from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
 from ecg_fairseq.networks.ecg_fm.convert import MODEL_NAMES
 from ecg_fairseq.networks.ecg_fm.network import EcgTransformer
 from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
+from ecg_fairseq.networks.layers import classification_losses, contrastive_losses
 from parity_systems.check import Check
 
 TOLERANCE = 1e-5
@@ -167,11 +168,11 @@ def _embedding_losses(embeddings: Tensor, inputs: dict[str, np.ndarray]) -> dict
     patients = torch.from_numpy(inputs["patient_id"])
     pairs = torch.arange(len(embeddings)) // 2
     return {
-        "cmsc_loss_unmasked": losses.cmsc_loss(
+        "cmsc_loss_unmasked": contrastive_losses.cmsc_loss(
             embeddings, patients, torch.from_numpy(inputs["segment"])
         ),
-        "simclr_loss_unmasked": losses.simclr_loss(embeddings),
-        "threekg_loss_unmasked_unique_pids": losses.three_kg_loss(embeddings, pairs)[0],
+        "simclr_loss_unmasked": contrastive_losses.simclr_loss(embeddings),
+        "threekg_loss_unmasked_unique_pids": contrastive_losses.three_kg_loss(embeddings, pairs)[0],
     }
 
 
@@ -192,8 +193,10 @@ def _classifier_outputs(
         outputs["clf_logits_padded"] = network(padded, padding_mask).logits
     if "clf_label" in recorded:
         labels = torch.from_numpy(recorded["clf_label"])
-        weights = losses.positive_weights(recorded["clf_pos_weight"].tolist(), labels.shape[1])
-        loss = losses.binary_cross_entropy
+        weights = classification_losses.positive_weights(
+            recorded["clf_pos_weight"].tolist(), labels.shape[1]
+        )
+        loss = classification_losses.binary_cross_entropy
         outputs["bce_loss_sum"] = loss(output.logits, labels, weights)
         outputs["bce_loss_sum_no_pos_weight"] = loss(output.logits, labels)
         predicted, truth = output.logits.sigmoid() > 0.5, labels.bool()

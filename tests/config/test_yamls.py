@@ -13,6 +13,7 @@ from toy_manifest import make_manifest
 
 from ecg_fairseq import compat
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
+from ecg_fairseq.networks.encoders.registry import encoder_kind
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
@@ -28,7 +29,8 @@ ECG_BYTE_QA_SMALL = (
 
 
 ECG_BYTE = ("ecg_byte_qa", "ecg_byte_qa_tiny")
-ECG_FM = [name for name in YAMLS if name not in ECG_BYTE]
+RESNET = ("resnet_diagnosis_tiny",)
+ECG_FM = [name for name in YAMLS if name not in (*ECG_BYTE, *RESNET)]
 PRETRAINING = [name for name in ECG_FM if name.startswith("w2v") or "pretraining" in name]
 
 
@@ -54,7 +56,7 @@ def written(name: str) -> dict:
 
 
 def test_there_are_yamls():
-    assert set(ECG_BYTE) <= set(YAMLS)
+    assert {*ECG_BYTE, *RESNET} <= set(YAMLS)
     assert {"w2v_cmsc_rlm", "w2v_cmsc_rlm_small", "w2v_cmsc_rlm_tiny", "scratch_diagnosis"} <= set(
         ECG_FM
     )
@@ -156,6 +158,14 @@ def test_finetuning_trains_two_updates(name, segments, pretrained, tmp_path):
     assert state["cfg"]["model"]["num_labels"] == (6 if "identification" in name else 2)
 
 
+@pytest.mark.parametrize("name", RESNET)
+def test_resnet_trains_two_updates(name, segments, tmp_path):
+    small = "model.encoder_settings.base_width=4"
+    state = _check_two_updates(train(segments, tmp_path, small, name=name))
+    assert state["cfg"]["model"]["encoder_settings"]["base_width"] == 4
+    assert state["cfg"]["model"]["num_labels"] == 2
+
+
 def _check_two_updates(checkpoint: Path) -> dict:
     """Return a checkpoint after two updates and a validation."""
     state = torch.load(checkpoint, weights_only=True)
@@ -187,6 +197,15 @@ def test_ecg_fm_tiny_is_tiny_and_convolves_as_published():
         network = NETWORKS[model._name][0](config_of(model._name, dict(model)))
     assert sum(weight.numel() for weight in network.parameters()) < 2_000_000
     assert network.feature_extractor.num_frames(2500) == 156
+
+
+def test_resnet_tiny_is_tiny():
+    model = compose("resnet_diagnosis_tiny", "task.data=somewhere").model
+    kind = encoder_kind(model.encoder)
+    with torch.device("meta"):
+        encoder = kind.build(kind.settings(dict(model.encoder_settings)))
+    assert sum(weight.numel() for weight in encoder.parameters()) == 243_360
+    assert encoder.width == 128
 
 
 def test_finetuning_and_pretraining_of_tiny_configs_have_one_architecture():

@@ -17,7 +17,7 @@ from ecg_fairseq.data.signals.identification_dataset import IdentificationDatase
 from ecg_fairseq.data.signals.signal_options import SignalOptions
 from ecg_fairseq.data.signals.two_view_dataset import TwoViewDataset
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.ecg_fm.losses import cmsc_loss, simclr_loss, three_kg_loss
+from ecg_fairseq.networks.layers.contrastive_losses import cmsc_loss, simclr_loss, three_kg_loss
 from ecg_fairseq.records.segments.segment_list import CmscPairList, IdentificationList, SegmentList
 from ecg_fairseq.signal.augmentations import (
     AUGMENTATIONS,

@@ -117,7 +117,7 @@ def test_names_of_other_sets_are_ignored():
 
 def test_the_criterion_refuses_infinite_weights_and_takes_the_finite_ones(tmp_path):
     torch = pytest.importorskip("torch")
-    from ecg_fairseq.networks.ecg_fm.losses import positive_weights
+    from ecg_fairseq.networks.layers.classification_losses import positive_weights
 
     write_label_files(tmp_path, toy_matrix())
 
