@@ -6,6 +6,7 @@ fairseq-signals, the augmentations of ``ecg_pretraining`` can be used here, too.
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -16,7 +17,6 @@ from omegaconf import open_dict
 
 from ecg_fairseq.data.signals.label_source import LabelSource
 from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
-from ecg_fairseq.data.signals.segment_folder import check_same_source
 from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.ecg_fm.checkpoint import ARCHITECTURE, stored_config
@@ -60,9 +60,7 @@ class EcgFinetuningTask(EcgPretrainingTask, ABC):
         path = str(Path(cfg.model_path).resolve())
         state = read_checkpoint_file(path)
         _, stored = stored_config(state, path)
-        check_same_source(
-            state.get("task_state") or {}, self.folder, path, self.cfg.allow_other_split
-        )
+        self.begin_with(state, path)
         task = state["cfg"].get("task") or {}
         for name in _SAME_SIGNALS:
             theirs, ours = bool(task.get(name, False)), getattr(self.cfg, name)
@@ -129,6 +127,14 @@ class EcgClassificationTask(EcgFinetuningTask):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Check that a checkpoint belongs to this data and these labels; CheckpointError."""
         super().load_state_dict(state_dict)
+        self._check_labels(state_dict)
+
+    def resume_from(self, state: Mapping[str, Any], path: Path | str) -> None:
+        """Check that a checkpoint is of this very training; CheckpointError if not."""
+        super().resume_from(state, path)
+        self._check_labels(state.get("task_state") or {})
+
+    def _check_labels(self, state_dict: Mapping[str, Any]) -> None:
         theirs, ours = state_dict.get("labels"), self.label_names
         if theirs and ours and tuple(theirs) != ours:
             only = [f"{name!r}" for name in theirs if name not in ours]
