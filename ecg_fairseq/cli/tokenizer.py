@@ -292,7 +292,7 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> int:
-    from ecg_fairseq.records.manifest.provenance import check_tokenizer, provenance_of
+    from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer
     from ecg_fairseq.tokenizer import EcgTokenizer, tracking
     from ecg_fairseq.tokenizer.figures import save_figure
 
@@ -300,9 +300,10 @@ def _track(arguments: argparse.Namespace) -> int:
     if arguments.manifest is None:
         segment = tracking.file_segment(Path(arguments.record), tokenizer, arguments.segment)
     else:
-        check_tokenizer(tokenizer.recipe, None, provenance_of(arguments.manifest))
         segment = tracking.manifest_segment(arguments.manifest, arguments.record, arguments.segment)
-    values, strips, _ = segment
+    values, strips, recipe_hash = segment
+    present = Provenance(recipe={"name": "recipe", "hash": recipe_hash})
+    check_tokenizer(tokenizer.recipe, None, present)
     tracked = tracking.track_tokens(tokenizer, values, strips)
     figure = tracking.tracking_figure(values, strips, tracked, arguments.leads)
     save_figure(figure, arguments.out)
