@@ -44,8 +44,13 @@ def make_ecg_fm_manifest(
     seed: int = 0,
     num_samples: int = NUM_SAMPLES,
     dataset: str = "toy",
+    turn: int = 0,
 ) -> Path:
-    """Write ``folder/manifest``: two recordings a patient, two segments a recording."""
+    """Write ``folder/manifest``: two recordings a patient, two segments a recording.
+
+    ``turn`` moves patients to other splits: with 2, the valid and test splits are of patients that
+    are trained on without.
+    """
     recipe = EcgFmRecipe("toy_ecg_fm", 1, window_samples=num_samples)
     rng = np.random.default_rng(seed)
     rows, signals, labels = [], [], {}
@@ -58,7 +63,7 @@ def make_ecg_fm_manifest(
                 RecordRow(
                     record_id,
                     f"p{patient}",
-                    SIDES[patient % len(SIDES)],
+                    SIDES[(patient + turn) % len(SIDES)],
                     fs_hz=500.0,
                     first_row=len(signals),
                     num_segments=2,

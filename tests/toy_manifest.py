@@ -27,14 +27,21 @@ _FORMS = ("tall pulse", "flat line")
 
 
 def make_manifest(
-    folder: Path, num_patients: int = 20, seed: int = 0, recipe_name: str = "ecg_byte"
+    folder: Path,
+    num_patients: int = 20,
+    seed: int = 0,
+    recipe_name: str = "ecg_byte",
+    turn: int = 0,
 ) -> Manifest:
-    """Write ``folder/manifest`` and ``folder/tokenizer.json``; two records a patient."""
+    """Write ``folder/manifest`` and ``folder/tokenizer.json``; two records a patient.
+
+    ``turn`` moves patients to other splits, as in ``ecg_fm_manifest.py``.
+    """
     recipe = get_recipe(recipe_name)
     rng = np.random.default_rng(seed)
     rows, questions, signals = [], {side: [] for side in ("train", "valid", "test")}, []
     for patient in range(num_patients):
-        side = SIDES[patient % len(SIDES)]
+        side = SIDES[(patient + turn) % len(SIDES)]
         pair = []
         for visit in range(2):
             is_tall = bool(rng.integers(2))

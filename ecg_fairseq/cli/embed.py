@@ -54,6 +54,13 @@ def add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
         help="over the frames of a segment; encoder: the encoder's own vector; default: what "
         "classifiers are trained on, which is mean for ECG-FM and encoder for others",
     )
+    parser.add_argument(
+        "--external-test",
+        "--allow-other-split",
+        action="store_true",
+        help="do not compare the checkpoint's patients with those to be tested on: they are known "
+        "to be others (--allow-other-split: older name)",
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="segments at a time")
     parser.add_argument("--num-workers", type=int, default=0, help="processes that read signals")
     parser.add_argument(
@@ -87,7 +94,7 @@ def embedding_options(arguments: argparse.Namespace) -> Any:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the array, the table and what they were made of; print a line of JSON."""
-    from ecg_fairseq.data.signals.embeddings import SIDES, embed_folder
+    from ecg_fairseq.data.signals.embeddings import SIDES, check_folder, embed_folder
     from ecg_fairseq.data.signals.segment_folder import SegmentFolder
     from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
 
@@ -102,6 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
     if len(set(names)) < len(names):
         raise EcgError(f"--split {arguments.split} names a list twice")
     system = open_encoder(arguments)
+    # Nobody is tested on embeddings of random weights, or of the train split alone.
+    needs_no_test = arguments.external_test or arguments.random_init or names == ["train"]
+    check_folder(system, folder, needs_no_test)
     if arguments.random_init:
         system = random_encoder(system, arguments.seed)
     started = time.monotonic()

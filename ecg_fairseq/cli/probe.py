@@ -43,18 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write probe.json and probe.md")
     parser.add_argument("--random-seed", type=int, default=1, help="of the random encoder")
     parser.add_argument("--resamples", type=int, default=1000, help="draws for the intervals")
-    parser.add_argument(
-        "--allow-other-split",
-        action="store_true",
-        help="the checkpoint's split differs, but its patients are known to be other people",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Embed, fit, print the table; write it if asked."""
-    from ecg_fairseq.data.signals.embeddings import SIDES, embed_folder
+    from ecg_fairseq.data.signals.embeddings import SIDES, check_folder, embed_folder
     from ecg_fairseq.data.signals.label_source import LabelSource
-    from ecg_fairseq.data.signals.segment_folder import SegmentFolder, check_same_source
+    from ecg_fairseq.data.signals.segment_folder import SegmentFolder
     from ecg_fairseq.evaluation.labels.linear_probe import probe_fractions
     from ecg_fairseq.evaluation.labels.probe_table import compare_probes, comparison_markdown
     from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
@@ -72,8 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             "anew with labels"
         )
     system = open_encoder(arguments)
-    allowed = arguments.allow_other_split
-    check_same_source(system.source, folder, arguments.checkpoint, allowed)
+    check_folder(system, folder, arguments.external_test)
     results = []
     for one in (system, random_encoder(system, arguments.random_seed)):
         train, valid, test = (
@@ -151,7 +145,7 @@ def _facts(arguments: argparse.Namespace, system: Any, folder: Any) -> dict[str,
         "pooling": arguments.pooling or system.default_pooling,
         "random_seed": arguments.random_seed,
         "dataset": folder.dataset,
-        "recipe": folder.recipe,
+        "recipe": dict(folder.recipe) if folder.recipe else None,
         "split_hash": folder.split_hash,
     }
 

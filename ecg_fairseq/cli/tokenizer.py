@@ -292,6 +292,7 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer
     from ecg_fairseq.tokenizer import EcgTokenizer, tracking
     from ecg_fairseq.tokenizer.figures import save_figure
 
@@ -301,11 +302,8 @@ def _track(arguments: argparse.Namespace) -> int:
     else:
         segment = tracking.manifest_segment(arguments.manifest, arguments.record, arguments.segment)
     values, strips, recipe_hash = segment
-    if tokenizer.recipe is not None and tokenizer.recipe["hash"] != recipe_hash:
-        raise TokenizerError(
-            f"the tokenizer was trained with recipe {tokenizer.recipe['name']} "
-            f"({tokenizer.recipe['hash'][:12]}), the manifest has {recipe_hash[:12]}"
-        )
+    present = Provenance(recipe={"name": "recipe", "hash": recipe_hash})
+    check_tokenizer(tokenizer.recipe, None, present)
     tracked = tracking.track_tokens(tokenizer, values, strips)
     figure = tracking.tracking_figure(values, strips, tracked, arguments.leads)
     save_figure(figure, arguments.out)

@@ -6,6 +6,7 @@ fairseq-signals, the augmentations of ``ecg_pretraining`` can be used here, too.
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -17,7 +18,6 @@ from omegaconf import open_dict
 
 from ecg_fairseq.data.signals.label_source import LabelSource
 from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
-from ecg_fairseq.data.signals.segment_folder import check_same_source
 from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.networks.encoders.checkpoint import PretrainedEncoder
 from ecg_fairseq.networks.trained import open_pretrained_encoder
@@ -70,9 +70,7 @@ class EcgFinetuningTask(EcgPretrainingTask, ABC):
     def _checked_encoder(self, path: str) -> PretrainedEncoder:
         """Return a pretrained encoder after checking that its signals are alike."""
         pretrained, state = open_pretrained_encoder(path)
-        check_same_source(
-            state.get("task_state") or {}, self.folder, path, self.cfg.allow_other_split
-        )
+        self.begin_with(state, path)
         task = state["cfg"].get("task") or {}
         for name in _SAME_SIGNALS:
             theirs, ours = bool(task.get(name, False)), getattr(self.cfg, name)
@@ -139,6 +137,14 @@ class EcgClassificationTask(EcgFinetuningTask):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Check that a checkpoint belongs to this data and these labels; CheckpointError."""
         super().load_state_dict(state_dict)
+        self._check_labels(state_dict)
+
+    def resume_from(self, state: Mapping[str, Any], path: Path | str) -> None:
+        """Check that a checkpoint is of this very training; CheckpointError if not."""
+        super().resume_from(state, path)
+        self._check_labels(state.get("task_state") or {})
+
+    def _check_labels(self, state_dict: Mapping[str, Any]) -> None:
         theirs, ours = state_dict.get("labels"), self.label_names
         if theirs and ours and tuple(theirs) != ours:
             only = [f"{name!r}" for name in theirs if name not in ours]

@@ -19,15 +19,16 @@ from omegaconf import II, MISSING, open_dict
 from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION
 from ecg_fairseq.data.signals.cmsc_dataset import CmscDataset
 from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
-from ecg_fairseq.data.signals.segment_folder import SegmentFolder, check_same_source
+from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.data.signals.signal_options import SignalOptions
 from ecg_fairseq.data.signals.two_view_dataset import TwoViewDataset
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.metrics_csv import write_metrics_csv
 from ecg_fairseq.networks.encoders.classifier import encoder_of
+from ecg_fairseq.records.manifest.provenance import Provenance
 from ecg_fairseq.records.segments.segment_list import CmscPairList, SegmentList
 from ecg_fairseq.signal.augmentations import AUGMENTATIONS, Chain, ThreeKg, TwoViews, chain_of
-from ecg_fairseq.tasks.autocast_task import AutocastTask
+from ecg_fairseq.tasks.provenance_task import ProvenanceConfig, ProvenanceTask
 
 logger = logging.getLogger(__name__)
 # Rate that noise is drawn for when neither task.sample_rate nor the segments say another.
@@ -46,7 +47,7 @@ def _number(value: float, text: str) -> Any:
 
 
 @dataclass
-class EcgPretrainingConfig(FairseqDataclass):
+class EcgPretrainingConfig(ProvenanceConfig):
     """Settings of the task."""
 
     data: str = field(
@@ -135,18 +136,14 @@ class EcgPretrainingConfig(FairseqDataclass):
     )
     allow_other_split: bool = field(
         default=False,
-        metadata={
-            "help": "take checkpoints of another split of the same dataset: its patients are known "
-            "to be different people"
-        },
+        metadata={"help": "older name of external_test"},
     )
     seed: int = II("common.seed")
     common_precision: str = COMMON_PRECISION
-    save_dir: str = II("checkpoint.save_dir")
 
 
 @register_task("ecg_pretraining", dataclass=EcgPretrainingConfig)
-class EcgPretrainingTask(AutocastTask):
+class EcgPretrainingTask(ProvenanceTask):
     """Unlabelled segments; also the base of the tasks that finetune."""
 
     def __init__(self, cfg: EcgPretrainingConfig) -> None:
@@ -156,6 +153,8 @@ class EcgPretrainingTask(AutocastTask):
         self.options.validate()
         self.folder = SegmentFolder.open(cfg.data, self.kind_of_lists)
         self.receptive_field = self.num_leads = 0
+        if cfg.allow_other_split:
+            logger.warning("task.allow_other_split is the older name of task.external_test")
 
     @classmethod
     def setup_task(cls, cfg: EcgPretrainingConfig, **kwargs: Any) -> "EcgPretrainingTask":
@@ -182,14 +181,16 @@ class EcgPretrainingTask(AutocastTask):
                 wanted = "null" if value is None else str(value).lower()
                 raise EcgError(f"task.{name}={given!r} is not supported: {instead}; set {wanted}")
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold besides weights, in plain types."""
-        return self.folder.state()
+    @property
+    def present(self) -> Provenance:
+        """What is known of the present data, with the leads that the network reads of them."""
+        names = self.options.lead_names()
+        return self.folder.provenance.reading(names, self.options.enable_padding_leads)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Check that a checkpoint belongs to this data; see :func:`check_same_source`."""
-        allowed = self.cfg.allow_other_split
-        check_same_source(state_dict, self.folder, "the checkpoint", allowed)
+    @property
+    def external_test(self) -> bool:
+        """Whether patients are not compared."""
+        return bool(self.cfg.external_test or self.cfg.allow_other_split)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         """Build the model; its settings are completed, so that a checkpoint holds all of them."""

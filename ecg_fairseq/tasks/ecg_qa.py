@@ -16,11 +16,6 @@ from fairseq.tasks import register_task
 from omegaconf import II, MISSING
 
 from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast
-from ecg_fairseq.data.provenance import (
-    check_checkpoint_matches,
-    check_tokenizer_matches,
-    registered_tokenizer,
-)
 from ecg_fairseq.data.questions.answer_generator import AnswerGenerator, TextDictionary
 from ecg_fairseq.data.questions.question_dataset import (
     AnswerQuestions,
@@ -30,6 +25,7 @@ from ecg_fairseq.data.questions.question_dataset import (
     shown_rows,
 )
 from ecg_fairseq.data.tokens.cached_tokens import EcgTokens, load_ecg_tokens
+from ecg_fairseq.data.tokens.registered_tokenizer import registered_tokenizer
 from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.evaluation.answers.blind import blind_partners
 from ecg_fairseq.networks.language_model.answering import DecodingOptions
@@ -42,8 +38,9 @@ from ecg_fairseq.networks.language_model.text_tokenizer import (
 )
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer, provenance_of
 from ecg_fairseq.records.questions.question import Question, candidate_answers
-from ecg_fairseq.tasks.autocast_task import AutocastTask
+from ecg_fairseq.tasks.provenance_task import ProvenanceConfig, ProvenanceTask
 
 logger = logging.getLogger(__name__)
 # fairseq prints this many hypotheses of a question: the answer and its whole closed set.
@@ -51,7 +48,7 @@ _HYPOTHESES_PRINTED = 1000
 
 
 @dataclass
-class EcgQaConfig(FairseqDataclass):
+class EcgQaConfig(ProvenanceConfig):
     """Settings of the task."""
 
     data: str = field(default=MISSING, metadata={"help": "manifest folder"})
@@ -88,27 +85,22 @@ class EcgQaConfig(FairseqDataclass):
         default=False,
         metadata={"help": "fairseq-generate shows another patient's ECG of the same template"},
     )
-    external_test: bool = field(
-        default=False,
-        metadata={
-            "help": "the manifest is another dataset than the one trained on, so its split may "
-            "differ; patients cannot be checked against the training set then"
-        },
-    )
     max_new_tokens: int = field(default=64, metadata={"help": "longest answer in text tokens"})
     seed: int = II("common.seed")
     common_precision: str = COMMON_PRECISION
 
 
 @register_task("ecg_qa", dataclass=EcgQaConfig)
-class EcgQaTask(AutocastTask):
+class EcgQaTask(ProvenanceTask):
     """Questions about ECGs."""
 
     def __init__(self, cfg: EcgQaConfig) -> None:
         super().__init__(cfg)
         self.manifest = Manifest.load(Path(cfg.data).resolve())
         self.ecg_tokenizer = registered_tokenizer(self.manifest, cfg.ecg_tokenizer)
-        check_tokenizer_matches(self.ecg_tokenizer, self.manifest, cfg.external_test)
+        self._present = provenance_of(self.manifest.path, self.ecg_tokenizer.sha256())
+        made_for = (self.ecg_tokenizer.recipe, self.ecg_tokenizer.split_hash)
+        check_tokenizer(*made_for, self._present, self.external_test)
         self.max_sequence = cfg.max_sequence
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
@@ -154,14 +146,18 @@ class EcgQaTask(AutocastTask):
         """Prints answers."""
         return TextDictionary(self.text_tokenizer, self.vocabulary)
 
+    @property
+    def present(self) -> Provenance:
+        """What is known of the manifest and its tokenizer."""
+        return self._present
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold besides weights, in plain types."""
         return {
+            **super().state_dict(),
             "text_tokenizer": self.text_tokenizer.state(),
             "ecg_tokenizer": json.dumps(self.ecg_tokenizer.to_dict()),
-            "ecg_tokenizer_sha256": self.ecg_tokenizer.sha256(),
             "recipe": json.dumps(self.manifest.meta["recipe"]),
-            "split_hash": self.manifest.split_hash,
             "max_sequence": self.max_sequence,
         }
 
@@ -169,11 +165,10 @@ class EcgQaTask(AutocastTask):
         """Adopt a checkpoint's text tokenizer after checking that everything else matches.
 
         Raises:
-            CheckpointError: tokenizer, recipe or split differ from the manifest's.
+            CheckpointError: tokenizer or recipe are others, or it was trained on patients that
+                the manifest tests on.
         """
-        check_checkpoint_matches(
-            state_dict, self.manifest, self.ecg_tokenizer, self.cfg.external_test
-        )
+        super().load_state_dict(state_dict)
         self._text_tokenizer = text_tokenizer_from_state(state_dict["text_tokenizer"])
         self._vocabulary = None
         self.max_sequence = max(self.max_sequence, int(state_dict["max_sequence"]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_fairseq.data.signals.embeddings import check_recipe
+from ecg_fairseq.data.signals.embeddings import check_folder
 from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.evaluation.labels.by_recording import Recordings
 from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_label_predictions
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     system = load_trained_encoder(arguments.checkpoint)
     system.check_is_classifier()
     folder = SegmentFolder.open(arguments.manifest)
-    check_recipe(system, folder)
+    check_folder(system, folder, external_test=True)
     segments = SegmentList.load(folder.tsv("test"))
     rows = segments.recording_ids()
     records = list(Manifest.load(arguments.manifest).records.values())

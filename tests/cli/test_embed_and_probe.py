@@ -167,6 +167,10 @@ def test_probe_failures_are_one_sentence(world: Path, tmp_path: Path, capsys) ->
     save_encoder(tmp_path / "seen.pt", task_state=source_of(manifest, split_hash="1" * 64))
     words = ["probe", "--checkpoint", tmp_path / "seen.pt", world / "manifest"]
     assert "may have been trained on" in fails(capsys, *words)
+    words = ["embed", *words[1:], "--out", tmp_path / "x.npy"]
+    assert "may have been trained on" in fails(capsys, *words)
+    for more in (["--external-test"], ["--random-init"], ["--split", "train"]):
+        assert main([str(word) for word in (*words, *more)]) == 0
 
 
 def test_probe_without_labels_says_so(world: Path, tmp_path: Path, capsys) -> None:

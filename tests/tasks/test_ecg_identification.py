@@ -75,11 +75,18 @@ def test_people_are_counted(identified, segments, pretrained, tmp_path):
         train(segments, tmp_path, start, "model.num_labels=5", name=NAME)
 
 
-def test_another_splits_people_are_refused(identified, segments_copy):
+def test_another_splits_people_are_refused(identified, segments_copy, tmp_path):
     meta = segments_copy / "meta.json"
-    split_hash = torch.load(identified, weights_only=True)["task_state"]["split_hash"]
-    meta.write_text(meta.read_text().replace(split_hash, "f" * 64))
+    state = torch.load(identified, weights_only=True)
+    meta.write_text(meta.read_text().replace(state["task_state"]["split_hash"], "f" * 64))
+    assert validate("ecg_identification", segments_copy, identified)
+    del state["task_state"]["patients"]
+    torch.save(state, tmp_path / "older.pt")
     with pytest.raises(CheckpointError, match="may have been trained on"):
+        validate("ecg_identification", segments_copy, tmp_path / "older.pt")
+    table = segments_copy / "records.tsv"
+    table.write_text(table.read_text().replace("\ttrain\t", "\tvalid\t", 1))
+    with pytest.raises(CheckpointError, match="trained on 1 of the patients"):
         validate("ecg_identification", segments_copy, identified)
 
 

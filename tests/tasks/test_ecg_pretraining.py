@@ -14,7 +14,6 @@ from fairseq_in_process import compose, setup_task, train, validate
 
 from ecg_fairseq.data.signals.cmsc_dataset import CmscDataset
 from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
-from ecg_fairseq.data.signals.segment_folder import SegmentFolder, check_same_source
 from ecg_fairseq.data.signals.two_view_dataset import TwoViewDataset
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.signal.augmentations import (
@@ -184,24 +183,26 @@ def test_checkpoint_says_where_its_signals_come_from(pretrained, segments):
     assert state["dataset"] == "toy"
 
 
-def test_another_split_of_the_same_dataset_is_refused(pretrained, tmp_path):
-    other = make_ecg_fm_manifest(tmp_path, num_patients=15, seed=1)
-    with pytest.raises(CheckpointError, match=r"split .* of toy, .* has split"):
+def test_patients_that_were_trained_on_are_not_tested_on(pretrained, tmp_path):
+    other = make_ecg_fm_manifest(tmp_path, num_patients=15, seed=1, turn=2)
+    with pytest.raises(CheckpointError, match=r"trained on 6 of the patients .* of toy that"):
         validate("ecg_pretraining", other, pretrained)
+    assert validate("ecg_pretraining", other, pretrained, "--external-test")
     assert validate("ecg_pretraining", other, pretrained, "--allow-other-split")
 
 
-def test_source_rules():
-    ours = SegmentFolder(Path("m"), Path("m"), "a+b", {"name": "r", "hash": "1"}, "s")
-    same = ours.state()
-    check_same_source(same, ours, "c", False)
-    check_same_source({}, ours, "c", False)
-    check_same_source({**same, "dataset": "c", "split_hash": "x"}, ours, "c", False)
-    for dataset in ("b+c", None):
-        with pytest.raises(CheckpointError, match="may have been trained on"):
-            check_same_source({**same, "dataset": dataset, "split_hash": "x"}, ours, "c", False)
-    with pytest.raises(CheckpointError, match=r"recipe r2 .*--recipe r2"):
-        check_same_source({**same, "recipe": {"name": "r2", "hash": "2"}}, ours, "c", True)
+def test_other_patients_of_the_same_splits_go_together(pretrained, tmp_path):
+    """Fewer patients, each on the split that it had: another split hash, but nobody leaks."""
+    fewer = make_ecg_fm_manifest(tmp_path, num_patients=15, seed=1)
+    meta = json.loads((fewer / "meta.json").read_text())
+    state = torch.load(pretrained, weights_only=True)
+    assert meta["split"]["hash"] != state["task_state"]["split_hash"]
+    assert validate("ecg_pretraining", fewer, pretrained)
+    older = {key: state["task_state"][key] for key in ("dataset", "recipe", "split_hash")}
+    torch.save({**state, "task_state": older}, tmp_path / "older.pt")
+    with pytest.raises(CheckpointError, match=r"split .* of toy, .* has split"):
+        validate("ecg_pretraining", fewer, tmp_path / "older.pt")
+    assert validate("ecg_pretraining", fewer, tmp_path / "older.pt", "--external-test")
 
 
 def test_random_choices_depend_on_update_and_batch_only(segments):

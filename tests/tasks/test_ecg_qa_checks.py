@@ -128,8 +128,8 @@ def test_packing_never_makes_an_ecg_be_cut(toy):
 
 @pytest.fixture(scope="module")
 def other_split(tmp_path_factory):
-    """Another cohort: other patients on the sides, so another split hash."""
-    return make_manifest(tmp_path_factory.mktemp("other"), 10, seed=3)
+    """The same patients on other splits, so another split hash."""
+    return make_manifest(tmp_path_factory.mktemp("other"), 10, seed=3, turn=2)
 
 
 def test_a_checkpoint_of_another_split_is_refused_unless_external(
@@ -146,15 +146,31 @@ def test_a_checkpoint_of_another_split_is_refused_unless_external(
     assert text.count("\nT-") == len(other_split.questions("test"))
 
 
-def _changed(checkpoint, tmp_path, **changes):
+def test_patients_that_were_trained_on_are_not_asked_about(toy, other_split, tmp_path):
+    """The tokenizer names no split here, so patients decide."""
+    values = json.loads((toy.path.parent / "tokenizer.json").read_text())
+    write_json(tmp_path / "tokenizer.json", {**values, "split_hash": None})
+    tokenizer = str(tmp_path / "tokenizer.json")
+    trained = train(toy.path, tmp_path / "run", *SMALL, f"task.ecg_tokenizer={tokenizer}")
+    words = ("--ecg-tokenizer", tokenizer)
+    with pytest.raises(CheckpointError, match=r"trained on 4 of the patients .* of toy that"):
+        generate(other_split.path, trained, tmp_path, *words)
+    fewer = make_manifest(tmp_path / "fewer", 10, seed=3)
+    text = generate(fewer.path, trained, tmp_path, *words)
+    assert text.count("\nT-") == len(fewer.questions("test"))
+
+
+def _changed(checkpoint, tmp_path, without=(), **changes):
     state = torch.load(checkpoint, weights_only=True)
     state["task_state"].update(changes)
+    for name in without:
+        del state["task_state"][name]
     torch.save(state, tmp_path / "changed.pt")
     return tmp_path / "changed.pt"
 
 
 def test_a_checkpoint_of_another_split_is_refused_by_itself(toy, checkpoint, tmp_path):
-    changed = _changed(checkpoint, tmp_path, split_hash="a" * 64)
+    changed = _changed(checkpoint, tmp_path, ["patients", "dataset"], split_hash="a" * 64)
     with pytest.raises(CheckpointError, match=r"split aaaaaaaaaaaa.*may have been trained on"):
         generate(toy.path, changed, tmp_path)
     generate(toy.path, changed, tmp_path, "--external-test")

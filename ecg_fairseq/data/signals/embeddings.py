@@ -12,9 +12,10 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from ecg_fairseq.data.signals.segment_folder import SegmentFolder
-from ecg_fairseq.errors import CheckpointError, ManifestError, RecordError
+from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
 from ecg_fairseq.progress import track
+from ecg_fairseq.records.manifest.provenance import check
 from ecg_fairseq.records.segments.segment_list import SegmentList
 
 SIDES = ("train", "valid", "test")
@@ -96,22 +97,23 @@ class Embeddings:
         )
 
 
-def check_recipe(system: TrainedEncoder, folder: SegmentFolder) -> None:
-    """Refuse signals that were prepared otherwise than those of the training.
+def check_folder(system: TrainedEncoder, folder: SegmentFolder, external_test: bool) -> None:
+    """Refuse signals prepared otherwise than those of the training, and patients trained on.
+
+    Args:
+        system: the encoder.
+        folder: of the lists.
+        external_test: do not compare patients.
 
     Raises:
-        CheckpointError: names both recipes.
+        CheckpointError: names both sides.
     """
-    if folder.recipe is None:
-        return
-    if folder.recipe["hash"] == system.recipe.hash():
-        return
-    told = "was trained on" if system.source["recipe"] else "does not name its recipe; ECG-FM's is"
-    raise CheckpointError(
-        f"{system.path} {told} {system.recipe.name} ({system.recipe.hash()[:12]}), {folder.path} "
-        f"was made with {folder.recipe['name']} ({folder.recipe['hash'][:12]}); make the manifest "
-        f"anew with --recipe {system.recipe.name}"
-    )
+    trained, name = system.source, system.path
+    if trained.recipe is None:
+        recipe = {"name": system.recipe.name, "hash": system.recipe.hash()}
+        trained, name = replace(trained, recipe=recipe), f"{name} (names no recipe, so ECG-FM's)"
+    present = folder.provenance.reading(system.signals.leads, system.signals.pads_leads)
+    check(trained, present, name, external_test)
 
 
 def embed_folder(
@@ -125,12 +127,14 @@ def embed_folder(
         sides: names of lists.
         options: how.
 
+    Patients are not compared here; see :func:`check_folder`.
+
     Raises:
         CheckpointError: the signals were prepared otherwise than those of the training.
         ManifestError: a list is missing or damaged, or all are empty.
         RecordError: a segment is missing, damaged, has other leads, or samples that are not finite.
     """
-    check_recipe(system, folder)
+    check_folder(system, folder, external_test=True)
     lists = [(side, SegmentList.load(folder.tsv(side))) for side in sides]
     total = sum(len(segments) for _, segments in lists)
     if total == 0:

@@ -22,6 +22,7 @@ from ecg_fairseq.networks.encoders.lead_choice import NetworkInput
 from ecg_fairseq.networks.encoders.pooling import pooled_by
 from ecg_fairseq.networks.encoders.registry import network_kind
 from ecg_fairseq.records.labels.label_files import read_label_names
+from ecg_fairseq.records.manifest.provenance import Provenance
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes import get_recipe, recipe_from_description
@@ -45,8 +46,7 @@ class TrainedEncoder:
         labels: names of a classifier's outputs; ``label_0``, ... where the checkpoint does not
             name them; empty for other networks.
         signals: which leads the network reads.
-        source: ``dataset``, ``recipe`` (name and hash) and ``split_hash`` of the training data;
-            None where the checkpoint does not say them.
+        source: the training data.
     """
 
     path: str
@@ -54,7 +54,7 @@ class TrainedEncoder:
     recipe: Recipe
     labels: tuple[str, ...]
     signals: NetworkInput
-    source: Mapping[str, Any]
+    source: Provenance
 
     @property
     def is_classifier(self) -> bool:
@@ -248,11 +248,7 @@ def encoder_of_state(state: Mapping[str, Any], path: str) -> TrainedEncoder:
         recipe=recipe_from_description(recipe, path) if recipe else get_recipe(DEFAULT_RECIPE),
         labels=_label_names(labels, trained.network, path),
         signals=NetworkInput.of_task(trained.task, trained.encoder.leads, path),
-        source={
-            "dataset": stored.get("dataset"),
-            "recipe": recipe,
-            "split_hash": stored.get("split_hash"),
-        },
+        source=Provenance.from_state(stored, path),
     )
 
 

@@ -153,6 +153,7 @@ def _description(system: TrainedSystem, kind: str) -> dict[str, Any]:
         "prompt": ["<bos>", "<sig_start>", "ECG", "<sig_end>", "question", "answer", "<eos>"],
         "max_sequence": system.max_sequence,
         "split_hash": system.split_hash,
+        "provenance": system.source.to_state(is_text=True),
         "recipe": json.loads(json.dumps(system.recipe.describe())),
         "num_updates": system.num_updates,
     }

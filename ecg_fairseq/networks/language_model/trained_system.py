@@ -25,6 +25,7 @@ from ecg_fairseq.networks.language_model.text_tokenizer import (
     text_tokenizer_from_state,
 )
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
+from ecg_fairseq.records.manifest.provenance import Provenance
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes import recipe_from_description
@@ -52,7 +53,7 @@ class TrainedSystem:
 
     Attributes:
         max_sequence: longest sequence it was trained with.
-        split_hash: of the split it was trained on.
+        source: the training data.
         num_updates: training updates behind the weights.
     """
 
@@ -61,8 +62,13 @@ class TrainedSystem:
     ecg_tokenizer: EcgTokenizer
     recipe: Recipe
     max_sequence: int
-    split_hash: str
+    source: Provenance
     num_updates: int
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of the split it was trained on."""
+        return str(self.source.split_hash)
 
     @property
     def vocabulary(self) -> EcgVocabulary:
@@ -178,7 +184,7 @@ def system_of_state(state: dict[str, Any], path: Path | str) -> TrainedSystem:
         ecg_tokenizer,
         recipe_from_description(json.loads(task["recipe"]), str(path)),
         int(task["max_sequence"]),
-        str(task["split_hash"]),
+        Provenance.from_state(task, path),
         _num_updates(state),
     )
 

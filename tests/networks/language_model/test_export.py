@@ -137,6 +137,7 @@ def test_an_adapter_is_small_and_complete(adapter, bases):
 
 
 def test_the_files_are_those_of_the_manifest(adapter, toy):
+    from ecg_fairseq.records.manifest.provenance import Provenance
     from ecg_fairseq.signal.recipes import get_recipe
     from ecg_fairseq.tokenizer import EcgTokenizer
 
@@ -147,6 +148,9 @@ def test_the_files_are_those_of_the_manifest(adapter, toy):
     assert recipe["hash"] == get_recipe("ecg_byte").hash()
     facts = json.loads((out / "ecg_fairseq.json").read_text())
     assert facts["split_hash"] == toy.split_hash
+    told = Provenance.from_state(facts["provenance"])
+    assert set(told.patients) == {"toy:patient"}
+    assert (told.dataset, told.tokenizer) == ("toy", used.sha256())
     assert list(facts["row_of_ecg_id"]) == [str(k) for k in used.emitted_ids()]
     assert list(facts["row_of_ecg_id"].values()) == list(
         range(facts["num_text_rows"], facts["sig_start_id"])

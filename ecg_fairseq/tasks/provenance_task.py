@@ -1,0 +1,117 @@
+"""Base of all tasks: what data a training comes from, kept in its checkpoints and checked.
+
+A checkpoint meets the present data in three ways: as an earlier stage, whose weights a training
+begins with; as the one that a training in the same folder is resumed from; and as the one that is
+evaluated. fairseq hands its ``task_state`` to the task in the last case only, so the others are
+read from the file when the model is built.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+from fairseq.dataclass import FairseqDataclass
+from omegaconf import II
+
+from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.records.manifest.provenance import Provenance, check, check_resumed
+from ecg_fairseq.tasks.autocast_task import AutocastTask
+
+logger = logging.getLogger(__name__)
+# Where fairseq resumes from unless told otherwise.
+_LAST = "checkpoint_last.pt"
+
+
+@dataclass
+class ProvenanceConfig(FairseqDataclass):
+    """Settings of the checks."""
+
+    external_test: bool = field(
+        default=False,
+        metadata={
+            "help": "do not compare the checkpoint's patients with those of the valid and test "
+            "splits: they are known to be others; recipe, leads and tokenizer are still compared"
+        },
+    )
+    save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    continue_once: Optional[str] = II("checkpoint.continue_once")
+
+
+class ProvenanceTask(AutocastTask):
+    """A task over data of known origin; its settings are a :class:`ProvenanceConfig`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self._earlier: list[Provenance] = []
+        self._resumed: Optional[Provenance] = None
+
+    @property
+    def present(self) -> Provenance:
+        """What is known of the present data."""
+        raise NotImplementedError
+
+    @property
+    def external_test(self) -> bool:
+        """Whether patients are not compared."""
+        return bool(self.cfg.external_test)
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Of this training: the present data and all stages before; complete with the model."""
+        provenance = self.present
+        if self._resumed is not None and self._resumed.patients is not None:
+            return provenance.continued(self._resumed)
+        for stage in self._earlier:
+            provenance = provenance.after(stage)
+        return provenance
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold besides weights, in plain types."""
+        return self.provenance.to_state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that a checkpoint may be evaluated on the present data; CheckpointError if not."""
+        trained = Provenance.from_state(state_dict)
+        check(trained, self.present, "the checkpoint", self.external_test)
+
+    def begin_with(self, state: Mapping[str, Any], path: Path | str) -> None:
+        """Check a checkpoint that this training takes weights from, and keep its patients.
+
+        Args:
+            state: its whole content, or its settings.
+            path: for messages.
+
+        Raises:
+            CheckpointError: its data and the present ones do not go together.
+        """
+        earlier = Provenance.from_state(state.get("task_state") or {}, path)
+        check(earlier, self.present, str(path), self.external_test)
+        self._earlier.append(earlier)
+
+    def resume_from(self, state: Mapping[str, Any], path: Path | str) -> None:
+        """Check that a checkpoint is of this very training; CheckpointError if not."""
+        self._resumed = Provenance.from_state(state.get("task_state") or {}, path)
+        check_resumed(self._resumed, self.present, path)
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Build the model; in training, first check the checkpoint that fairseq will load."""
+        if not from_checkpoint:
+            self._check_restored()
+        return super().build_model(cfg, from_checkpoint)
+
+    def _check_restored(self) -> None:
+        """Read what was kept in the file that fairseq restores, leaving its tensors there."""
+        cfg, last = self.cfg, Path(self.cfg.save_dir) / _LAST
+        if cfg.restore_file == _LAST and last.is_file():
+            self.resume_from(read_checkpoint_file(last, only_settings=True), last)
+            return
+        others = (cfg.continue_once, cfg.finetune_from_model)
+        path = next(filter(None, others), None) if cfg.restore_file == _LAST else cfg.restore_file
+        # fairseq itself explains a file that is missing.
+        if path and Path(path).is_file():
+            self.begin_with(read_checkpoint_file(path, only_settings=True), path)
