@@ -7,7 +7,9 @@ import torch
 
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
+from ecg_fairseq.networks.language_model.layout import load_layout
 from ecg_fairseq.networks.language_model.prompt import pad_packed
+from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
 from ecg_fairseq.networks.language_model.text_tokenizer import TextTokenizer, train_text_tokenizer
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
@@ -31,6 +33,16 @@ def text_tokenizer() -> TextTokenizer:
 def vocabulary_of(text: TextTokenizer, ecg_ids: tuple[int, ...] = ECG_IDS) -> EcgVocabulary:
     """Text rows, then the letters, then the special rows."""
     return EcgVocabulary(text.num_rows, ecg_ids, text.bos_id, text.eos_id)
+
+
+def builder_of(vocabulary: EcgVocabulary) -> PromptBuilder:
+    """ECG-Byte's sequences, whose pieces hold no text of their own."""
+    return PromptBuilder(load_layout("ecg_byte"), vocabulary, None)
+
+
+def build_prefix(ecgs, vocabulary: EcgVocabulary) -> np.ndarray:
+    """The shared prefix of ECG-Byte."""
+    return builder_of(vocabulary).prefix(ecgs)
 
 
 def build(text: TextTokenizer, seed: int = 1, **settings) -> EcgLanguageModel:

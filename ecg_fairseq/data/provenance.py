@@ -5,11 +5,11 @@ from typing import Any
 
 from ecg_fairseq.errors import CheckpointError, ManifestError
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.tokenizer import EcgTokenizer
+from ecg_fairseq.tokenizer import EcgTokens, open_tokens
 
 
 def check_checkpoint_matches(
-    state: dict[str, Any], manifest: Manifest, ecg_tokenizer: EcgTokenizer, external_test: bool
+    state: dict[str, Any], manifest: Manifest, ecg_tokenizer: EcgTokens, external_test: bool
 ) -> None:
     """Refuse to evaluate a checkpoint on data prepared in another way or split in another way.
 
@@ -38,9 +38,7 @@ def check_checkpoint_matches(
         )
 
 
-def check_tokenizer_matches(
-    tokenizer: EcgTokenizer, manifest: Manifest, external_test: bool
-) -> None:
+def check_tokenizer_matches(tokenizer: EcgTokens, manifest: Manifest, external_test: bool) -> None:
     """Refuse a tokenizer that was made for another recipe or on another split.
 
     Raises:
@@ -62,7 +60,7 @@ def check_tokenizer_matches(
         )
 
 
-def registered_tokenizer(manifest: Manifest, path: str | None) -> EcgTokenizer:
+def registered_tokenizer(manifest: Manifest, path: str | None) -> EcgTokens:
     """Load the tokenizer named in the settings or the manifest, and check what it was made for."""
     entry = manifest.meta.get("tokenizer")
     if path is None and not entry:
@@ -70,7 +68,7 @@ def registered_tokenizer(manifest: Manifest, path: str | None) -> EcgTokenizer:
             f"{manifest.path} has no tokenizer yet: run `ecg-fairseq tokenizer train --input "
             f"{manifest.path} --num-merges N --out tokenizer.json`, or set task.ecg_tokenizer"
         )
-    tokenizer = EcgTokenizer.load(path or manifest.path / entry["path"])
+    tokenizer = open_tokens(path or manifest.path / entry["path"])
     if path is None and tokenizer.sha256() != entry["sha256"]:
         raise ManifestError(
             f"{manifest.path / entry['path']} is not the tokenizer that meta.json names (hash "

@@ -29,17 +29,19 @@ from ecg_fairseq.data.questions.question_dataset import (
     pack_by_ecg,
     shown_rows,
 )
-from ecg_fairseq.data.tokens.cached_tokens import EcgTokens, load_ecg_tokens
-from ecg_fairseq.errors import EcgError, ManifestError
+from ecg_fairseq.data.tokens.cached_tokens import CachedTokens, load_ecg_tokens
+from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.evaluation.answers.blind import blind_partners
 from ecg_fairseq.networks.language_model.answering import DecodingOptions
-from ecg_fairseq.networks.language_model.prompt import prefix_length
+from ecg_fairseq.networks.language_model.layout import DEFAULT_LAYOUT, load_layout
+from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder, patient_header
 from ecg_fairseq.networks.language_model.text_tokenizer import (
     TextTokenizer,
     load_text_tokenizer,
     text_tokenizer_from_state,
     train_text_tokenizer,
 )
+from ecg_fairseq.networks.language_model.trained_system import embedded_layout
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.questions.question import Question, candidate_answers
@@ -66,6 +68,13 @@ class EcgQaConfig(FairseqDataclass):
         metadata={
             "help": "corpus: trained on the training questions; else a local folder or hub name, "
             "the same as model.llm"
+        },
+    )
+    prompt_layout: str = field(
+        default=DEFAULT_LAYOUT,
+        metadata={
+            "help": "how question, ECG and answer stand in a sequence: a layout of "
+            "networks/language_model/layouts, or the path of a .yaml file"
         },
     )
     text_vocab_size: int = field(
@@ -109,6 +118,7 @@ class EcgQaTask(AutocastTask):
         self.manifest = Manifest.load(Path(cfg.data).resolve())
         self.ecg_tokenizer = registered_tokenizer(self.manifest, cfg.ecg_tokenizer)
         check_tokenizer_matches(self.ecg_tokenizer, self.manifest, cfg.external_test)
+        self.layout = load_layout(cfg.prompt_layout)
         self.max_sequence = cfg.max_sequence
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
@@ -130,12 +140,17 @@ class EcgQaTask(AutocastTask):
 
     @property
     def vocabulary(self) -> EcgVocabulary:
-        """Text rows first, then one row per ECG token, then the special ones."""
+        """Text rows first, then ECG and special rows in the layout's order."""
         if self._vocabulary is None:
-            text = self.text_tokenizer
-            ecg_ids = tuple(int(k) for k in self.ecg_tokenizer.emitted_ids())
-            self._vocabulary = EcgVocabulary(text.num_rows, ecg_ids, text.bos_id, text.eos_id)
+            self._vocabulary = EcgVocabulary.build(
+                self.layout.rows, self.text_tokenizer, self.ecg_tokenizer
+            )
         return self._vocabulary
+
+    @property
+    def builder(self) -> PromptBuilder:
+        """Builds the sequences of the layout."""
+        return PromptBuilder(self.layout, self.vocabulary, self.text_tokenizer)
 
     @property
     def fingerprint(self) -> bytes:
@@ -158,22 +173,32 @@ class EcgQaTask(AutocastTask):
         """What a checkpoint must hold besides weights, in plain types."""
         return {
             "text_tokenizer": self.text_tokenizer.state(),
-            "ecg_tokenizer": json.dumps(self.ecg_tokenizer.to_dict()),
+            "ecg_tokenizer": self.ecg_tokenizer.state(),
+            "ecg_tokenizer_kind": self.ecg_tokenizer.kind,
             "ecg_tokenizer_sha256": self.ecg_tokenizer.sha256(),
             "recipe": json.dumps(self.manifest.meta["recipe"]),
             "split_hash": self.manifest.split_hash,
             "max_sequence": self.max_sequence,
+            "prompt_layout": json.dumps(self.layout.to_dict()),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Adopt a checkpoint's text tokenizer after checking that everything else matches.
 
         Raises:
-            CheckpointError: tokenizer, recipe or split differ from the manifest's.
+            CheckpointError: tokenizer, recipe or split differ from the manifest's, or the settings
+                name another prompt layout.
         """
         check_checkpoint_matches(
             state_dict, self.manifest, self.ecg_tokenizer, self.cfg.external_test
         )
+        layout = embedded_layout(state_dict)
+        if layout.name != self.layout.name:
+            raise CheckpointError(
+                f"the checkpoint was trained with prompt layout {layout.name}, the settings name "
+                f"{self.layout.name}; set task.prompt_layout={layout.name}"
+            )
+        self.layout = layout
         self._text_tokenizer = text_tokenizer_from_state(state_dict["text_tokenizer"])
         self._vocabulary = None
         self.max_sequence = max(self.max_sequence, int(state_dict["max_sequence"]))
@@ -207,7 +232,7 @@ class EcgQaTask(AutocastTask):
                 "--questions TABLE of manifests/own_data.py"
             )
         tokens = load_ecg_tokens(self.manifest, self.ecg_tokenizer)
-        arguments = (tokens, self.vocabulary, self.max_sequence)
+        arguments = (tokens, self.builder, self.max_sequence)
         if "epoch" in kwargs:
             items = self._training_items(questions, tokens)
             allow_cut = split.startswith("train")
@@ -221,20 +246,28 @@ class EcgQaTask(AutocastTask):
         )
 
     def _training_items(
-        self, questions: Sequence[Question], tokens: EcgTokens
+        self, questions: Sequence[Question], tokens: CachedTokens
     ) -> list[list[EncodedQuestion]]:
         """Encode questions, one copy per window of their recording, and pack them."""
         encoded = [
-            EncodedQuestion(question, rows, question_ids, answer_ids)
+            EncodedQuestion(question, rows, question_ids, answer_ids, header=self._header(question))
             for question, question_ids, answer_ids in self._encode(questions)
             for rows in shown_rows(self.manifest, question)
         ]
 
+        builder = self.builder
+        headers = {q.rows: q.header for q in encoded if q.header}
+
         def space_for_text(rows: tuple[int, ...]) -> int:
             lengths = [tokens.length(row) for row in rows]
-            return self.max_sequence - prefix_length(lengths, self.vocabulary)
+            return self.max_sequence - builder.shared_length(lengths, headers.get(rows, ""))
 
-        return pack_by_ecg(encoded, self.cfg.pairs_per_ecg, space_for_text, self.cfg.seed)
+        def own_tokens(rows: tuple[int, ...]) -> int:
+            return builder.own_length([tokens.length(row) for row in rows], headers.get(rows, ""))
+
+        return pack_by_ecg(
+            encoded, self.cfg.pairs_per_ecg, space_for_text, self.cfg.seed, own_tokens
+        )
 
     def _answering_items(
         self, questions: Sequence[Question]
@@ -254,7 +287,10 @@ class EcgQaTask(AutocastTask):
             texts = [] if self.cfg.skip_closed_set else candidate_answers(question)
             candidates = self._encode_answers(texts)
             indices.append(index)
-            encoded.append(EncodedQuestion(question, rows, question_ids, answer_ids, candidates))
+            header = self._header(questions[partner])
+            encoded.append(
+                EncodedQuestion(question, rows, question_ids, answer_ids, candidates, header)
+            )
         if not encoded:
             raise ManifestError(
                 f"none of the {len(questions)} questions has another patient's ECG within its "
@@ -264,7 +300,10 @@ class EcgQaTask(AutocastTask):
 
     def _encode(self, questions: Sequence[Question]) -> list[tuple[Question, list[int], list[int]]]:
         """Return each question with the ids of its text and of its answer with end token."""
-        texts = self.text_tokenizer.encode_many([q.question for q in questions])
+        builder = self.builder
+        texts = self.text_tokenizer.encode_many(
+            [builder.question_text(q.question, self._header(q)) for q in questions]
+        )
         answers = self._encode_answers([q.answer_text for q in questions])
         return [
             (question, list(text), list(answer))
@@ -273,8 +312,15 @@ class EcgQaTask(AutocastTask):
 
     def _encode_answers(self, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return ids of answers, end token included."""
-        eos = self.text_tokenizer.eos_id
-        return tuple((*ids, eos) for ids in self.text_tokenizer.encode_many(answers))
+        builder = self.builder
+        return tuple(builder.answer_ids(ids) for ids in self.text_tokenizer.encode_many(answers))
+
+    def _header(self, question: Question) -> str:
+        """Return what the prompt may tell of the patient, where the layout asks for it."""
+        if not self.layout.asks("header"):
+            return ""
+        record = self.manifest.record_row(question.record_ids[0])
+        return patient_header(record.age, record.sex)
 
     def build_generator(
         self, models: Sequence[Any], args: Any, *arguments: Any, **options: Any

@@ -38,8 +38,8 @@ VERSION = 1
 class EcgTokenizer:
     """Byte-pair tokenizer of quantised ECG. Ids 0..255 are bytes, merge k has id 256 + k.
 
-    It serves as :class:`EcgTokens` where it has a quantizer and, for ``decode`` and ``spans``, names
-    the recipe whose segments it was trained on.
+    It serves as :class:`EcgTokens` where it has a quantizer and, for ``decode`` and ``spans``, the
+    recipe whose segments it was trained on.
 
     Attributes:
         merges: (M, 2) int64, read-only.

@@ -7,6 +7,7 @@ import pytest
 import torch
 from toy_models import (
     build,
+    build_prefix,
     logits_of,
     random_rows,
     save_named_base,
@@ -15,7 +16,7 @@ from toy_models import (
 )
 
 from ecg_fairseq.errors import CheckpointError, EcgError
-from ecg_fairseq.networks.language_model.prompt import build_prefix, pack
+from ecg_fairseq.networks.language_model.prompt import pack
 from ecg_fairseq.networks.language_model.text_tokenizer import load_text_tokenizer
 
 # family, tied output table, rows beyond the tokenizer's
