@@ -45,14 +45,16 @@ def build_prefix(ecgs, vocabulary: EcgVocabulary) -> np.ndarray:
     return builder_of(vocabulary).prefix(ecgs)
 
 
-def build(text: TextTokenizer, seed: int = 1, **settings) -> EcgLanguageModel:
+def build(
+    text: TextTokenizer, seed: int = 1, vocabulary: EcgVocabulary | None = None, **settings
+) -> EcgLanguageModel:
     """Build a model in evaluation mode; presets are made small unless told otherwise."""
     config = LanguageModelConfig(**settings)
     if config.llm in FAMILIES:
         config = LanguageModelConfig(**{**SMALL, **settings})
         if config.llm == "tiny" and config.num_key_value_heads is None:
             config.num_key_value_heads = 1
-    vocabulary = vocabulary_of(text)
+    vocabulary = vocabulary or vocabulary_of(text)
     fingerprint = vocabulary.fingerprint(text.sha256(), "ecg")
     return EcgLanguageModel(config, vocabulary, fingerprint, seed).eval()
 

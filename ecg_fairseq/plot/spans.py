@@ -1,8 +1,8 @@
 """Which samples each ECG token covers, mapped from symbols to leads and seconds.
 
 A token covers a run of symbols of the flattened segment; where strips (leads) adjoin, a token may
-reach over the border, and it is then cut in two pieces with the same number. A token of all leads has
-one piece on every strip.
+reach over the border, and it is then cut in two pieces with the same number. A token of all leads
+has one piece on every strip.
 """
 
 from collections.abc import Sequence

@@ -101,7 +101,7 @@ class QuestionDataset(SizedDataset):
         """Raise for the longest sequence that does not fit; count and log those that are cut."""
         if self.num_cut == 0:
             return
-        for index in np.flatnonzero(needed > self.max_sequence):
+        for index in np.flatnonzero(needed > self.max_sequence).tolist():
             self.ecgs(self.items[index])
         logger.warning(
             f"{self.num_cut:,} of {len(needed):,} training sequences are longer than "
@@ -195,18 +195,17 @@ class AnswerQuestions(QuestionDataset):
         target = np.full((len(samples), width), pad_id, dtype=np.int64)
         for row, answer in enumerate(answers):
             target[row, : len(answer)] = answer
-        with_options = [row for row, s in enumerate(samples) if s.candidates is not None]
+        packed = {row: s.candidates for row, s in enumerate(samples) if s.candidates is not None}
         batch = {
             "id": torch.tensor([sample.index for sample in samples]),
             "net_input": to_tensors({"src_tokens": ids, "attention_mask": mask}),
             "target": torch.from_numpy(target),
             "nsentences": len(samples),
             "ntokens": int(mask.sum()),
-            "candidate_rows": with_options,
+            "candidate_rows": list(packed),
         }
-        packed = [samples[row].candidates for row in with_options]
         if packed:
-            batch["candidates"] = to_tensors(pad_packed(packed, pad_id))
+            batch["candidates"] = to_tensors(pad_packed(list(packed.values()), pad_id))
         return batch
 
 

@@ -32,6 +32,10 @@ class EcgLanguageModel(nn.Module):
         seed: for the random rows and random weights.
     """
 
+    # transformers' and peft's classes set their attributes dynamically
+    llm: Any
+    fingerprint: Tensor
+
     def __init__(
         self, config: LanguageModelConfig, vocabulary: EcgVocabulary, fingerprint: bytes, seed: int
     ) -> None:
@@ -48,7 +52,7 @@ class EcgLanguageModel(nn.Module):
             "fingerprint", torch.tensor(list(fingerprint), dtype=torch.uint8), persistent=True
         )
 
-    def _build(self) -> nn.Module:
+    def _build(self) -> Any:
         """Build the base, add the ECG rows, then the adapters."""
         llm = _random_base(self) if self.has_random_base else _named_base(self.config)
         if not self.has_random_base:
@@ -147,7 +151,7 @@ class EcgLanguageModel(nn.Module):
                 tensors[f"frozen_rows.{name}"] = weight.detach()[self.vocabulary.num_text_rows :]
         return tensors
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """Return :meth:`checkpoint_tensors`; ``prefix`` and ``destination`` work as in torch."""
         destination = kwargs.get("destination", args[0] if args else None)
         destination = {} if destination is None else destination
@@ -188,7 +192,7 @@ class EcgLanguageModel(nn.Module):
                 tensor.copy_(state[name])
 
 
-def _random_base(model: EcgLanguageModel) -> nn.Module:
+def _random_base(model: EcgLanguageModel) -> Any:
     """Build a preset with random weights for the whole vocabulary."""
     from transformers import AutoModelForCausalLM
 
@@ -229,7 +233,7 @@ def set_attention_dropout(shape: Any, rate: float) -> None:
     setattr(shape, names[0], rate)
 
 
-def _named_base(config: LanguageModelConfig) -> nn.Module:
+def _named_base(config: LanguageModelConfig) -> Any:
     """Load pretrained weights from a folder or the hub (safetensors only)."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -253,7 +257,7 @@ def _named_base(config: LanguageModelConfig) -> nn.Module:
         ) from cause
 
 
-def _add_rows(llm: nn.Module, vocabulary: EcgVocabulary, new_rows: str) -> None:
+def _add_rows(llm: Any, vocabulary: EcgVocabulary, new_rows: str) -> None:
     """Append the ECG rows to the embedding tables of a pretrained base."""
     old = llm.get_input_embeddings().weight.shape[0]
     if vocabulary.num_text_rows == 0:
@@ -277,12 +281,12 @@ def _add_rows(llm: nn.Module, vocabulary: EcgVocabulary, new_rows: str) -> None:
             weight[old:] = fresh.to(weight.dtype)
 
 
-def _embedding_tables(llm: nn.Module) -> dict[str, Tensor]:
+def _embedding_tables(llm: Any) -> dict[str, Tensor]:
     """Return the input table and, where it is not tied to it, the output table."""
     return {name: module.weight for name, module in _embedding_modules(llm).items()}
 
 
-def _embedding_modules(llm: nn.Module) -> dict[str, nn.Module]:
+def _embedding_modules(llm: Any) -> dict[str, Any]:
     """Return the modules behind :func:`_embedding_tables`."""
     modules = {"input": llm.get_input_embeddings()}
     output = llm.get_output_embeddings()
@@ -291,16 +295,14 @@ def _embedding_modules(llm: nn.Module) -> dict[str, nn.Module]:
     return modules
 
 
-def _rows_to_train(llm: nn.Module, vocabulary: EcgVocabulary) -> dict[str, list[int]]:
+def _rows_to_train(llm: Any, vocabulary: EcgVocabulary) -> dict[str, list[int]]:
     """Return the ECG rows of every table by the name of its module, as peft wants them."""
     rows = list(range(vocabulary.num_text_rows, vocabulary.size))
     names = {module: name.rpartition(".")[2] for name, module in llm.named_modules()}
     return {names[module]: rows for module in _embedding_modules(llm).values()}
 
 
-def _train_parts(
-    llm: nn.Module, config: LanguageModelConfig, vocabulary: EcgVocabulary
-) -> nn.Module:
+def _train_parts(llm: Any, config: LanguageModelConfig, vocabulary: EcgVocabulary) -> Any:
     """Freeze the base; add and unfreeze what the settings name."""
     from peft import LoraConfig, TrainableTokensConfig, get_peft_model
 
@@ -309,7 +311,7 @@ def _train_parts(
     if "lora" in trains:
         lora = LoraConfig(
             r=config.lora_rank,
-            lora_alpha=config.lora_alpha,
+            lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft takes any number
             lora_dropout=config.lora_dropout,
             bias="none",
             task_type="CAUSAL_LM",

@@ -137,9 +137,9 @@ def load_layout(name: str) -> PromptLayout:
     """
     import yaml
 
-    path = Path(name) if name.endswith((".yaml", ".yml")) else LAYOUT_FOLDER / f"{name}.yaml"
-    shipped = path.parent == LAYOUT_FOLDER
-    if not path.is_file() or (shipped and name not in layout_names()):
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else LAYOUT_FOLDER / f"{name}.yaml"
+    if not path.is_file() or not (own or name in layout_names()):
         raise EcgError(
             f"prompt layout {name!r} not found; choose one of {', '.join(layout_names())}, or give "
             "the path of a .yaml file"
@@ -193,7 +193,7 @@ def _layout(value: Any) -> PromptLayout:
 def _row_order(value: Any) -> RowOrder:
     """Read the section ``vocabulary``."""
     given = _mapping(value, tuple(field.name for field in fields(RowOrder)), "vocabulary")
-    order = given.get("order")
+    order: Any = given.get("order")
     _require(
         isinstance(order, list) and all(isinstance(name, str) and name for name in order),
         f"vocabulary.order must be a list of names, got {order!r}",

@@ -112,7 +112,9 @@ class PromptBuilder:
         header: str = "",
     ) -> PackedSequence:
         """Return the sequence of several (question, answer) rows about the same ECGs."""
-        segments = [(self.context(asked, ecgs, header), answer) for asked, answer in questions]
+        segments = [
+            (self.context(asked, ecgs, header).tolist(), answer) for asked, answer in questions
+        ]
         return pack(self.prefix(ecgs, header), segments)
 
     # -- lengths -------------------------------------------------------------------------------

@@ -89,8 +89,8 @@ class EcgVocabulary:
         num_text_rows = 0 if text is None else text.num_rows
         ids = () if tokens is None or ECG not in rows.order else tokens.emitted_ids()
         plain = cls(num_text_rows, tuple(int(k) for k in ids), None, -1, rows)
-        bos = plain._token(rows.bos, text, text and text.bos_id)
-        eos = plain._token(rows.eos, text, text and text.eos_id)
+        bos = plain._token(rows.bos, text, None if text is None else text.bos_id)
+        eos = plain._token(rows.eos, text, None if text is None else text.eos_id)
         if eos is None:
             raise EcgError("a layout without text must name its end token (vocabulary.eos)")
         return cls(num_text_rows, plain.ecg_ids, bos, eos, rows)
