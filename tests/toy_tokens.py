@@ -82,7 +82,7 @@ class LeadLevels:
         return sha256_of_json(self.state())
 
     def save(self, path: Path | str) -> None:
-        write_json(path, self.state())
+        write_json(path, {**self.state(), "sha256": self.sha256()})
 
     @classmethod
     def load(cls, path: Path | str) -> "LeadLevels":

@@ -183,17 +183,19 @@ class EcgQaTask(AutocastTask):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Adopt a checkpoint's text tokenizer after checking that everything else matches.
+        """Adopt a checkpoint's text tokenizer and prompt layout; check that all else matches.
+
+        fairseq-generate does not hand the layout's name over, so the default gives way.
 
         Raises:
             CheckpointError: tokenizer, recipe or split differ from the manifest's, or the settings
-                name another prompt layout.
+                ask for another prompt layout.
         """
         check_checkpoint_matches(
             state_dict, self.manifest, self.ecg_tokenizer, self.cfg.external_test
         )
         layout = embedded_layout(state_dict)
-        if layout.name != self.layout.name:
+        if self.layout.name not in (layout.name, DEFAULT_LAYOUT):
             raise CheckpointError(
                 f"the checkpoint was trained with prompt layout {layout.name}, the settings name "
                 f"{self.layout.name}; set task.prompt_layout={layout.name}"

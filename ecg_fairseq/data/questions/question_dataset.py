@@ -94,6 +94,7 @@ class QuestionDataset(SizedDataset):
     def _needed(self, item: Sequence[EncodedQuestion]) -> int:
         """Tokens of a sequence before anything is cut."""
         lengths = [self.tokens.length(row) for row in item[0].rows]
+        self.builder.check_recordings(len(lengths), item[0].question.id)
         text = sum(question.num_text_tokens for question in item)
         return self.builder.needed(lengths, text, len(item), item[0].header)
 

@@ -82,7 +82,7 @@ class PromptBuilder:
 
     def prefix(self, ecgs: Sequence[np.ndarray], header: str = "") -> np.ndarray:
         """Return the rows (S,) that all questions about these ECGs share."""
-        self._check_recordings(len(ecgs))
+        self.check_recordings(len(ecgs))
         return self._rows(self._shared, ecgs, 0, _NO_ROWS, header)
 
     def context(
@@ -166,7 +166,7 @@ class PromptBuilder:
         Raises:
             RecordError: the text alone does not fit, or the ECG does not and must not be cut.
         """
-        self._check_recordings(len(ecgs), name)
+        self.check_recordings(len(ecgs), name)
         counts = [len(ecg) for ecg in ecgs]
         needed = self.needed(counts, num_text_tokens, num_questions, header)
         if needed <= max_sequence:
@@ -182,10 +182,16 @@ class PromptBuilder:
             )
         return [ecg[:keep] for ecg, keep in zip(ecgs, cut_lengths(counts, space), strict=True)]
 
-    # -- pieces --------------------------------------------------------------------------------
+    def check_recordings(self, count: int, name: str = "") -> None:
+        """Refuse a number of recordings that the layout has no place for.
 
-    def _check_recordings(self, count: int, name: str = "") -> None:
-        """Refuse a number of recordings that the layout has no place for."""
+        Args:
+            count: of recordings.
+            name: of the question, for the message.
+
+        Raises:
+            RecordError: says how many the layout shows.
+        """
         wanted = self.layout.num_recordings
         fewest = sum(piece.kind == "ecg" for piece in self.layout.pieces)
         if count < fewest or (wanted is not None and count != wanted):
@@ -195,6 +201,8 @@ class PromptBuilder:
                 f"{fewest}{'' if wanted is not None else ' or more'}; choose another "
                 "task.prompt_layout or leave such questions out"
             )
+
+    # -- pieces --------------------------------------------------------------------------------
 
     def _rows(
         self,
