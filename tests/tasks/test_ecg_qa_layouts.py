@@ -56,7 +56,8 @@ def case(request, toy_copy, tmp_path):
         *SMALL,
         f"task.prompt_layout={layout}",
         f"task.pairs_per_ecg={pairs}",
-        "task.max_sequence=1500",
+        "task.max_sequence=8000",
+        "model.max_positions=9000",
     )
     return toy_copy, layout, checkpoint
 
