@@ -196,12 +196,7 @@ impl Trainer {
     /// Append symbols to the current sequence; `end` closes it. On resume, closing it encodes it,
     /// which may take long: other threads run meanwhile.
     #[pyo3(signature = (data, end = true))]
-    fn add(
-        &mut self,
-        py: Python<'_>,
-        data: PyReadonlyArray1<'_, u8>,
-        end: bool,
-    ) -> PyResult<()> {
+    fn add(&mut self, py: Python<'_>, data: PyReadonlyArray1<'_, u8>, end: bool) -> PyResult<()> {
         let data = data.as_slice()?;
         let inner = &mut self.inner;
         Ok(py.detach(|| each!(inner, trainer => trainer.text()?.add(data, end)))?)
