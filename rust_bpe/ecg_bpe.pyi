@@ -41,6 +41,22 @@ class Trainer:
     def counts(self) -> NDArray[np.uint64]: ...
     def size(self) -> tuple[int, int]: ...
 
+def zero_phase(
+    signal: NDArray[np.float64],
+    numerator: NDArray[np.float64],
+    denominator: NDArray[np.float64],
+    initial_state: NDArray[np.float64],
+    padding: int,
+) -> NDArray[np.float64] | None: ...
+def standardise_leads(
+    leads: NDArray[np.float64], is_flat: NDArray[np.bool_], flat_share: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def interpolate_leads(
+    signal: NDArray[Any],
+    left: NDArray[np.int64],
+    way: NDArray[np.float64],
+    steps: NDArray[np.float64],
+) -> NDArray[np.float64]: ...
 def train_by_recount(
     sequences: list[bytes], num_merges: int, min_count: int = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]: ...

@@ -7,7 +7,9 @@ import torch
 
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
+from ecg_fairseq.networks.language_model.layout import load_layout
 from ecg_fairseq.networks.language_model.prompt import pad_packed
+from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
 from ecg_fairseq.networks.language_model.text_tokenizer import TextTokenizer, train_text_tokenizer
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
@@ -33,14 +35,26 @@ def vocabulary_of(text: TextTokenizer, ecg_ids: tuple[int, ...] = ECG_IDS) -> Ec
     return EcgVocabulary(text.num_rows, ecg_ids, text.bos_id, text.eos_id)
 
 
-def build(text: TextTokenizer, seed: int = 1, **settings) -> EcgLanguageModel:
+def builder_of(vocabulary: EcgVocabulary) -> PromptBuilder:
+    """ECG-Byte's sequences, whose pieces hold no text of their own."""
+    return PromptBuilder(load_layout("ecg_byte"), vocabulary, None)
+
+
+def build_prefix(ecgs, vocabulary: EcgVocabulary) -> np.ndarray:
+    """The shared prefix of ECG-Byte."""
+    return builder_of(vocabulary).prefix(ecgs)
+
+
+def build(
+    text: TextTokenizer, seed: int = 1, vocabulary: EcgVocabulary | None = None, **settings
+) -> EcgLanguageModel:
     """Build a model in evaluation mode; presets are made small unless told otherwise."""
     config = LanguageModelConfig(**settings)
     if config.llm in FAMILIES:
         config = LanguageModelConfig(**{**SMALL, **settings})
         if config.llm == "tiny" and config.num_key_value_heads is None:
             config.num_key_value_heads = 1
-    vocabulary = vocabulary_of(text)
+    vocabulary = vocabulary or vocabulary_of(text)
     fingerprint = vocabulary.fingerprint(text.sha256(), "ecg")
     return EcgLanguageModel(config, vocabulary, fingerprint, seed).eval()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ecg_fairseq.records.record import EcgRecord
     from ecg_fairseq.signal.recipe import Recipe
-    from ecg_fairseq.tokenizer import EcgTokenizer
+    from ecg_fairseq.tokenizer import EcgTokens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def _draw(arguments: argparse.Namespace, record: "EcgRecord") -> "Figure":
         return draw()
     tokenizer, recipe = _open_tokenizer(arguments.tokens)
     segments = recipe.apply(record.signal, record.leads, record.fs_hz)
-    ids = tokenizer.encode_signals(segments.reshape(len(segments), -1))
+    ids = tokenizer.encode(segments)
     if has_plain_time(recipe.strips):
         spans = spans_on_leads([tokenizer.spans(one) for one in ids], recipe.strips)
         return draw(spans=spans)
@@ -160,13 +160,14 @@ def _read_scores(path: Path) -> "np.ndarray":
     return scores
 
 
-def _open_tokenizer(path: Path) -> "tuple[EcgTokenizer, Recipe]":
+def _open_tokenizer(path: Path) -> "tuple[EcgTokens, Recipe]":
     """Load a tokenizer and the recipe that it was trained on."""
     from ecg_fairseq.signal.recipes import recipe_from_description
-    from ecg_fairseq.tokenizer import EcgTokenizer
+    from ecg_fairseq.tokenizer import EcgTokenizer, open_tokens
 
-    tokenizer = EcgTokenizer.load(path)
-    if tokenizer.recipe is None or tokenizer.quantizer is None:
+    tokenizer = open_tokens(path)
+    symbols_only = isinstance(tokenizer, EcgTokenizer) and tokenizer.quantizer is None
+    if tokenizer.recipe is None or symbols_only:
         raise TokenizerError(
             f"tokenizer {path} names no recipe or no quantizer, so a recording cannot be turned "
             "into its symbols; train one from a manifest"

@@ -43,9 +43,13 @@ class EcgLlm(BaseFairseqModel):
         position_ids: Tensor,
         segment_ids: Optional[Tensor] = None,
         logits_to_keep: Any = 0,
+        features: Optional[Tensor] = None,
+        feature_mask: Optional[Tensor] = None,
     ) -> Tensor:
         """Return logits (B, S', V); see :meth:`EcgLanguageModel.forward`."""
-        return self.network(input_ids, position_ids, segment_ids, logits_to_keep)
+        return self.network(
+            input_ids, position_ids, segment_ids, logits_to_keep, features, feature_mask
+        )
 
     def max_positions(self) -> int:
         """Longest sequence S."""

@@ -1,7 +1,8 @@
-"""Which samples each BPE token covers, mapped from symbols to leads and seconds.
+"""Which samples each ECG token covers, mapped from symbols to leads and seconds.
 
-A token covers a run of symbols of the flattened segment; where strips (leads) adjoin, one token may
-reach over the border, and it is then cut in two pieces with the same number.
+A token covers a run of symbols of the flattened segment; where strips (leads) adjoin, a token may
+reach over the border, and it is then cut in two pieces with the same number. A token of all leads
+has one piece on every strip.
 """
 
 from collections.abc import Sequence
@@ -37,14 +38,46 @@ def spans_on_strips(spans: np.ndarray, strips: Sequence[Strip]) -> list[StripSpa
     """Cut token spans at the borders between strips.
 
     Args:
-        spans: (S, 2) int64 [start, end) in symbols, in order.
+        spans: (S, 2) int64 [start, end) in symbols, in order; or (S, 3) int64 lead, start, end as
+            :meth:`EcgTokens.spans` gives them, lead -1 for all.
         strips: the recipe's flattening order.
 
     Raises:
         TokenizerError: the spans reach beyond the strips.
     """
-    spans = np.asarray(spans, dtype=np.int64).reshape(-1, 2)
+    spans = np.asarray(spans, dtype=np.int64)
     borders = np.cumsum([0, *(strip.num_samples for strip in strips)])
+    if spans.ndim == 2 and spans.shape[1] == 3:
+        return _lead_spans_on_strips(spans, strips, borders)
+    return _symbol_spans_on_strips(spans.reshape(-1, 2), borders)
+
+
+def _lead_spans_on_strips(
+    spans: np.ndarray, strips: Sequence[Strip], borders: np.ndarray
+) -> list[StripSpan]:
+    """Lay spans (S, 3) on their strip, or on all where the lead is -1."""
+    if len(spans) and not -1 <= spans[:, 0].min() <= spans[:, 0].max() < len(strips):
+        raise TokenizerError(
+            f"token spans name leads {spans[:, 0].min()} to {spans[:, 0].max()}, the recipe's "
+            f"segment has {len(strips)}; tokens and recipe do not belong together"
+        )
+    of_all = spans[:, 0] < 0
+    if not of_all.any():
+        return _symbol_spans_on_strips(spans[:, 1:] + borders[spans[:, :1]], borders)
+    if not of_all.all() or spans[:, 1:].max() > min(strip.num_samples for strip in strips):
+        raise TokenizerError(
+            "tokens of all leads must each lie within the shortest lead; tokens and recipe do not "
+            "belong together"
+        )
+    return [
+        StripSpan(strip, start, end, number)
+        for number, (_, start, end) in enumerate(spans.tolist())
+        for strip in range(len(strips))
+    ]
+
+
+def _symbol_spans_on_strips(spans: np.ndarray, borders: np.ndarray) -> list[StripSpan]:
+    """Cut spans (S, 2) in symbols at the borders."""
     if len(spans) and (spans.min() < 0 or spans.max() > borders[-1]):
         raise TokenizerError(
             f"token spans reach from symbol {spans.min()} to {spans.max()}, the recipe's segment "

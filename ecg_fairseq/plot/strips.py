@@ -33,7 +33,8 @@ def plot_strips(
     Args:
         values: the segment in mV, any shape; flattened in C order.
         strips: the recipe's flattening order.
-        spans: (S, 2) [start, end) symbols of each token, drawn as bars of alternating colour.
+        spans: of each token, as :func:`spans_on_strips` takes them, drawn as bars of alternating
+            colour.
         scale: paper speed and gain.
         scores: one overlay value per symbol.
         title: the line above the grid.

@@ -24,18 +24,20 @@ from ecg_fairseq.data.questions.question_dataset import (
     pack_by_ecg,
     shown_rows,
 )
-from ecg_fairseq.data.tokens.cached_tokens import EcgTokens, load_ecg_tokens
+from ecg_fairseq.data.tokens.cached_tokens import CachedTokens, load_ecg_tokens
 from ecg_fairseq.data.tokens.registered_tokenizer import registered_tokenizer
-from ecg_fairseq.errors import EcgError, ManifestError
+from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.evaluation.answers.blind import blind_partners
 from ecg_fairseq.networks.language_model.answering import DecodingOptions
-from ecg_fairseq.networks.language_model.prompt import prefix_length
+from ecg_fairseq.networks.language_model.layout import DEFAULT_LAYOUT, load_layout
+from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder, patient_header
 from ecg_fairseq.networks.language_model.text_tokenizer import (
     TextTokenizer,
     load_text_tokenizer,
     text_tokenizer_from_state,
     train_text_tokenizer,
 )
+from ecg_fairseq.networks.language_model.trained_system import embedded_layout
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer, provenance_of
@@ -63,6 +65,13 @@ class EcgQaConfig(ProvenanceConfig):
         metadata={
             "help": "corpus: trained on the training questions; else a local folder or hub name, "
             "the same as model.llm"
+        },
+    )
+    prompt_layout: str = field(
+        default=DEFAULT_LAYOUT,
+        metadata={
+            "help": "how question, ECG and answer stand in a sequence: a layout of "
+            "networks/language_model/layouts, or the path of a .yaml file"
         },
     )
     text_vocab_size: int = field(
@@ -101,6 +110,7 @@ class EcgQaTask(ProvenanceTask):
         self._present = provenance_of(self.manifest.path, self.ecg_tokenizer.sha256())
         made_for = (self.ecg_tokenizer.recipe, self.ecg_tokenizer.split_hash)
         check_tokenizer(*made_for, self._present, self.external_test)
+        self.layout = load_layout(cfg.prompt_layout)
         self.max_sequence = cfg.max_sequence
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
@@ -122,12 +132,17 @@ class EcgQaTask(ProvenanceTask):
 
     @property
     def vocabulary(self) -> EcgVocabulary:
-        """Text rows first, then one row per ECG token, then the special ones."""
+        """Text rows first, then ECG and special rows in the layout's order."""
         if self._vocabulary is None:
-            text = self.text_tokenizer
-            ecg_ids = tuple(int(k) for k in self.ecg_tokenizer.emitted_ids())
-            self._vocabulary = EcgVocabulary(text.num_rows, ecg_ids, text.bos_id, text.eos_id)
+            self._vocabulary = EcgVocabulary.build(
+                self.layout.rows, self.text_tokenizer, self.ecg_tokenizer
+            )
         return self._vocabulary
+
+    @property
+    def builder(self) -> PromptBuilder:
+        """Builds the sequences of the layout."""
+        return PromptBuilder(self.layout, self.vocabulary, self.text_tokenizer)
 
     @property
     def fingerprint(self) -> bytes:
@@ -156,19 +171,30 @@ class EcgQaTask(ProvenanceTask):
         return {
             **super().state_dict(),
             "text_tokenizer": self.text_tokenizer.state(),
-            "ecg_tokenizer": json.dumps(self.ecg_tokenizer.to_dict()),
+            "ecg_tokenizer": self.ecg_tokenizer.state(),
+            "ecg_tokenizer_kind": self.ecg_tokenizer.kind,
             "recipe": json.dumps(self.manifest.meta["recipe"]),
             "max_sequence": self.max_sequence,
+            "prompt_layout": json.dumps(self.layout.to_dict()),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Adopt a checkpoint's text tokenizer after checking that everything else matches.
+        """Adopt a checkpoint's text tokenizer and prompt layout; check that all else matches.
+
+        fairseq-generate does not hand the layout's name over, so the default gives way.
 
         Raises:
-            CheckpointError: tokenizer or recipe are others, or it was trained on patients that
-                the manifest tests on.
+            CheckpointError: tokenizer or recipe are others, it was trained on patients that the
+                manifest tests on, or the settings ask for another prompt layout.
         """
         super().load_state_dict(state_dict)
+        layout = embedded_layout(state_dict)
+        if self.layout.name not in (layout.name, DEFAULT_LAYOUT):
+            raise CheckpointError(
+                f"the checkpoint was trained with prompt layout {layout.name}, the settings name "
+                f"{self.layout.name}; set task.prompt_layout={layout.name}"
+            )
+        self.layout = layout
         self._text_tokenizer = text_tokenizer_from_state(state_dict["text_tokenizer"])
         self._vocabulary = None
         self.max_sequence = max(self.max_sequence, int(state_dict["max_sequence"]))
@@ -202,7 +228,7 @@ class EcgQaTask(ProvenanceTask):
                 "--questions TABLE of manifests/own_data.py"
             )
         tokens = load_ecg_tokens(self.manifest, self.ecg_tokenizer)
-        arguments = (tokens, self.vocabulary, self.max_sequence)
+        arguments = (tokens, self.builder, self.max_sequence)
         if "epoch" in kwargs:
             items = self._training_items(questions, tokens)
             allow_cut = split.startswith("train")
@@ -216,20 +242,28 @@ class EcgQaTask(ProvenanceTask):
         )
 
     def _training_items(
-        self, questions: Sequence[Question], tokens: EcgTokens
+        self, questions: Sequence[Question], tokens: CachedTokens
     ) -> list[list[EncodedQuestion]]:
         """Encode questions, one copy per window of their recording, and pack them."""
         encoded = [
-            EncodedQuestion(question, rows, question_ids, answer_ids)
+            EncodedQuestion(question, rows, question_ids, answer_ids, header=self._header(question))
             for question, question_ids, answer_ids in self._encode(questions)
             for rows in shown_rows(self.manifest, question)
         ]
 
+        builder = self.builder
+        headers = {q.rows: q.header for q in encoded if q.header}
+
         def space_for_text(rows: tuple[int, ...]) -> int:
             lengths = [tokens.length(row) for row in rows]
-            return self.max_sequence - prefix_length(lengths, self.vocabulary)
+            return self.max_sequence - builder.shared_length(lengths, headers.get(rows, ""))
 
-        return pack_by_ecg(encoded, self.cfg.pairs_per_ecg, space_for_text, self.cfg.seed)
+        def own_tokens(rows: tuple[int, ...]) -> int:
+            return builder.own_length([tokens.length(row) for row in rows], headers.get(rows, ""))
+
+        return pack_by_ecg(
+            encoded, self.cfg.pairs_per_ecg, space_for_text, self.cfg.seed, own_tokens
+        )
 
     def _answering_items(
         self, questions: Sequence[Question]
@@ -249,7 +283,10 @@ class EcgQaTask(ProvenanceTask):
             texts = [] if self.cfg.skip_closed_set else candidate_answers(question)
             candidates = self._encode_answers(texts)
             indices.append(index)
-            encoded.append(EncodedQuestion(question, rows, question_ids, answer_ids, candidates))
+            header = self._header(questions[partner])
+            encoded.append(
+                EncodedQuestion(question, rows, question_ids, answer_ids, candidates, header)
+            )
         if not encoded:
             raise ManifestError(
                 f"none of the {len(questions)} questions has another patient's ECG within its "
@@ -259,7 +296,10 @@ class EcgQaTask(ProvenanceTask):
 
     def _encode(self, questions: Sequence[Question]) -> list[tuple[Question, list[int], list[int]]]:
         """Return each question with the ids of its text and of its answer with end token."""
-        texts = self.text_tokenizer.encode_many([q.question for q in questions])
+        builder = self.builder
+        texts = self.text_tokenizer.encode_many(
+            [builder.question_text(q.question, self._header(q)) for q in questions]
+        )
         answers = self._encode_answers([q.answer_text for q in questions])
         return [
             (question, list(text), list(answer))
@@ -268,8 +308,15 @@ class EcgQaTask(ProvenanceTask):
 
     def _encode_answers(self, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return ids of answers, end token included."""
-        eos = self.text_tokenizer.eos_id
-        return tuple((*ids, eos) for ids in self.text_tokenizer.encode_many(answers))
+        builder = self.builder
+        return tuple(builder.answer_ids(ids) for ids in self.text_tokenizer.encode_many(answers))
+
+    def _header(self, question: Question) -> str:
+        """Return what the prompt may tell of the patient, where the layout asks for it."""
+        if not self.layout.asks("header"):
+            return ""
+        record = self.manifest.record_row(question.record_ids[0])
+        return patient_header(record.age, record.sex)
 
     def build_generator(
         self, models: Sequence[Any], args: Any, *arguments: Any, **options: Any

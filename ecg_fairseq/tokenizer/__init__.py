@@ -1,10 +1,12 @@
-"""ECG-BPE tokenizer: quantised signals to token ids and back.
+"""ECG tokens: signals to token ids and back.
 
-``EcgTokenizer`` and ``Quantiser`` are all that other rooms need; ``rust_bpe`` (module ``ecg_bpe``)
-is the fast core, ``twin`` the readable one.
+``EcgTokens`` is what other rooms ask of tokens of any kind, ``open_tokens`` opens their files.
+``EcgTokenizer`` (ECG-BPE) is one kind; ``rust_bpe`` (module ``ecg_bpe``) is its fast core, ``twin``
+the readable one.
 """
 
+from ecg_fairseq.tokenizer.ecg_tokens import EcgTokens, open_tokens
 from ecg_fairseq.tokenizer.quantizer import Quantizer
 from ecg_fairseq.tokenizer.tokenizer import EcgTokenizer
 
-__all__ = ["EcgTokenizer", "Quantizer"]
+__all__ = ["EcgTokenizer", "EcgTokens", "Quantizer", "open_tokens"]

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.files import atomic_write, read_json
 from ecg_fairseq.tokenizer.core import MODES, AnyEncoder, make_encoder
+from ecg_fairseq.tokenizer.ecg_tokens import DEFAULT_KIND, MAX_FILE_BYTES
 from ecg_fairseq.tokenizer.merges import (
     NUM_BASE_IDS,
     checked_ids,
@@ -26,14 +27,19 @@ from ecg_fairseq.tokenizer.merges import (
 )
 from ecg_fairseq.tokenizer.quantizer import FIRST_LETTER, Quantizer
 
+if TYPE_CHECKING:
+    from ecg_fairseq.signal.recipe import Recipe
+
 FORMAT = "ecg_fairseq.tokenizer"
 VERSION = 1
-MAX_FILE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, eq=False)
 class EcgTokenizer:
     """Byte-pair tokenizer of quantised ECG. Ids 0..255 are bytes, merge k has id 256 + k.
+
+    It serves as :class:`EcgTokens` where it has a quantizer and, for ``decode`` and ``spans``, the
+    recipe whose segments it was trained on.
 
     Attributes:
         merges: (M, 2) int64, read-only.
@@ -43,6 +49,8 @@ class EcgTokenizer:
         split_hash: hash of the patient split it was trained on, or None.
         training: figures of the training run.
     """
+
+    kind: ClassVar[str] = DEFAULT_KIND
 
     merges: np.ndarray
     mode: str = "greedy"
@@ -151,6 +159,23 @@ class EcgTokenizer:
         with atomic_write(path, "wb") as stream:
             stream.write(self.to_bytes())
 
+    def state(self) -> str:
+        """Return the tokenizer as JSON text, as checkpoints hold it."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_state(cls, state: Any) -> "EcgTokenizer":
+        """Rebuild the tokenizer of :meth:`state`.
+
+        Raises:
+            TokenizerError: it is not the JSON text of a tokenizer.
+        """
+        try:
+            value = json.loads(state)
+        except (TypeError, ValueError) as error:
+            raise TokenizerError(f"the stored tokenizer is not JSON text: {error}") from error
+        return cls.from_dict(value)
+
     def sha256(self) -> str:
         """Return the SHA-256 of :meth:`to_bytes`: that of a file :meth:`save` wrote."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
@@ -230,6 +255,16 @@ class EcgTokenizer:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
         return self._encoder.encode_signals(array, quantizer, num_threads)
 
+    def encode(self, segments: np.ndarray) -> list[np.ndarray]:
+        """Return the int64 ids (S,) of each segment; see :meth:`EcgTokens.encode`.
+
+        Args:
+            segments: (B, L, T) float in mV; flattened in C order, lead after lead.
+        """
+        segments = np.asarray(segments)
+        rows = segments.reshape(len(segments), int(np.prod(segments.shape[1:])))
+        return [ids.astype(np.int64) for ids in self.encode_signals(rows)]
+
     # -- decoding ------------------------------------------------------------------------------
 
     def decode_bytes(self, ids: Any) -> bytes:
@@ -244,11 +279,45 @@ class EcgTokenizer:
         """
         return self._require_quantizer().values(self.decode_bytes(ids))
 
-    def spans(self, ids: Any) -> np.ndarray:
+    def decode(self, ids: Any) -> np.ndarray:
+        """Return the segment in the recipe's shape, (L, T) float32 mV.
+
+        Raises:
+            TokenizerError: no quantizer or recipe, an unknown id, or ids of another length.
+        """
+        shape = self._require_recipe().shape
+        values = self.decode_signal(ids)
+        if values.size != np.prod(shape):
+            raise TokenizerError(
+                f"the ids stand for {values.size} values, a segment of this tokenizer's recipe has "
+                f"shape {shape}; give the ids of one whole segment"
+            )
+        return values.reshape(shape)
+
+    def symbol_spans(self, ids: Any) -> np.ndarray:
         """Return int64 (S, 2): first symbol and one past the last symbol of every token."""
         lengths = self.expansion_lengths(ids)
         ends = np.cumsum(lengths)
         return np.stack([ends - lengths, ends], axis=1)
+
+    def spans(self, ids: Any) -> np.ndarray:
+        """Return int64 (S, 3): strip of the recipe (its lead), first and end sample of every token.
+
+        A token that goes on in the next lead ends beyond the last sample of its own.
+
+        Raises:
+            TokenizerError: no recipe, or more ids than one segment has.
+        """
+        strips = self._require_recipe().strips
+        borders = np.cumsum([0, *(strip.num_samples for strip in strips)])
+        spans = self.symbol_spans(ids)
+        if len(spans) and spans[-1, 1] > borders[-1]:
+            raise TokenizerError(
+                f"the ids stand for {spans[-1, 1]} values, a segment of this tokenizer's recipe "
+                f"has {borders[-1]}; give the ids of one segment"
+            )
+        leads = np.searchsorted(borders, spans[:, 0], side="right") - 1
+        return np.column_stack([leads, spans - borders[leads][:, None]])
 
     def _require_quantizer(self) -> Quantizer:
         if self.quantizer is None:
@@ -257,6 +326,16 @@ class EcgTokenizer:
                 "import it with --low and --high"
             )
         return self.quantizer
+
+    def _require_recipe(self) -> "Recipe":
+        from ecg_fairseq.signal.recipes import recipe_from_description
+
+        if self.recipe is None:
+            raise TokenizerError(
+                "this tokenizer names no recipe, so the shape of its segments is unknown; use "
+                "decode_signal and symbol_spans, or train a tokenizer on a manifest"
+            )
+        return recipe_from_description(self.recipe, "the tokenizer")
 
 
 def _checked_bytes(data: Any) -> bytes:

@@ -62,7 +62,7 @@ def track_tokens(
         strips: its layout.
     """
     ids = tokenizer.encode_signals(values.reshape(1, -1))[0]
-    pieces = spans_on_strips(tokenizer.spans(ids), strips)
+    pieces = spans_on_strips(tokenizer.symbol_spans(ids), strips)
     spans = [
         {
             "token": piece.number,

@@ -216,7 +216,7 @@ class _TwinRun:
     def __init__(self, text: TrainingText, options: TrainingOptions, prefix: np.ndarray) -> None:
         self._merges = [(left, right) for left, right in prefix.tolist()]
         self._counts: list[int] = []
-        self._wanted = options.num_merges
+        self._stop: str | None = None
         self._steps = twin.train_steps(
             _joined(text), options.num_merges, options.min_count, tuple(self._merges)
         )
@@ -225,16 +225,18 @@ class _TwinRun:
         """Merge for a while."""
         start = time.monotonic()
         done = 0
-        while done < max_merges:
-            step = next(self._steps, None)
-            if step is None:
-                return done, "num_merges" if len(self._merges) >= self._wanted else "min_count"
-            self._merges.append(step[0])
-            self._counts.append(step[1])
+        while self._stop is None and done < max_merges:
+            try:
+                pair, count = next(self._steps)
+            except StopIteration as end:
+                self._stop = end.value
+                break
+            self._merges.append(pair)
+            self._counts.append(count)
             done += 1
             if time.monotonic() - start >= max_seconds:
                 break
-        return done, None
+        return done, self._stop
 
     def merges(self) -> np.ndarray:
         """Return all merges so far."""

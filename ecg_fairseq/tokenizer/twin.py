@@ -13,7 +13,7 @@ Ids 0..255 are bytes, merge k gets id 256 + k. The rules, all of them:
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -41,8 +41,11 @@ def train(
 
 def train_steps(
     sequences: Iterable[bytes], num_merges: int, min_count: int = 1, prefix: Sequence[Pair] = ()
-) -> Iterator[tuple[Pair, int]]:
+) -> Generator[tuple[Pair, int], None, str]:
     """Train incrementally; yield each merge with the count it had when it was chosen.
+
+    What the generator returns in the end is why it stopped: ``num_merges``, ``min_count`` or
+    ``token_length``.
 
     Args:
         sequences: the text; no pair crosses from one to the next.
@@ -65,13 +68,16 @@ def train_steps(
             continue
         length = lengths[pair[0]] + lengths[pair[1]]
         total += length
-        if -count < max(min_count, 1) or length > MAX_TOKEN_SYMBOLS or total > MAX_TOTAL_SYMBOLS:
-            break
+        if -count < max(min_count, 1):
+            return "min_count"
+        if length > MAX_TOKEN_SYMBOLS or total > MAX_TOTAL_SYMBOLS:
+            return "token_length"
         heapq.heappop(heap)
         for born in text.merge(pair, len(lengths)):
             heapq.heappush(heap, (-text.counts[born], born))
         lengths.append(length)
         yield pair, -count
+    return "num_merges" if len(lengths) >= NUM_BASE_IDS + num_merges else "min_count"
 
 
 class _LinkedText:

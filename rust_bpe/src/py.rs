@@ -193,11 +193,13 @@ impl Trainer {
         Ok(each!(&mut self.inner, trainer => trainer.text()?.reserve(num_cells))?)
     }
 
-    /// Append symbols to the current sequence; `end` closes it.
+    /// Append symbols to the current sequence; `end` closes it. On resume, closing it encodes it,
+    /// which may take long: other threads run meanwhile.
     #[pyo3(signature = (data, end = true))]
-    fn add(&mut self, data: PyReadonlyArray1<'_, u8>, end: bool) -> PyResult<()> {
+    fn add(&mut self, py: Python<'_>, data: PyReadonlyArray1<'_, u8>, end: bool) -> PyResult<()> {
         let data = data.as_slice()?;
-        Ok(each!(&mut self.inner, trainer => trainer.text()?.add(data, end))?)
+        let inner = &mut self.inner;
+        Ok(py.detach(|| each!(inner, trainer => trainer.text()?.add(data, end)))?)
     }
 
     /// Merge until `max_merges` are done here, `max_seconds` are over or nothing is left to do;

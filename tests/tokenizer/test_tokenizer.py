@@ -26,7 +26,7 @@ def test_round_trips(tokenizer):
         ids = tokenizer.encode_bytes(data)
         assert ids.dtype == np.uint32
         assert tokenizer.decode_bytes(ids) == data
-        spans = tokenizer.spans(ids)
+        spans = tokenizer.symbol_spans(ids)
         words = tokenizer.expansions()
         assert b"".join(words[i] for i in ids) == data
         assert [data[start:end] for start, end in spans] == [words[i] for i in ids]
@@ -94,7 +94,7 @@ def test_bad_merges_are_refused(merges):
 
 @pytest.mark.parametrize("ids", [[-1], [259], [2**40], [1.5], [[1]], ["a"], [10**30], [None]])
 def test_ids_out_of_range_are_refused(tokenizer, ids):
-    for method in ("decode_bytes", "decode_signal", "spans", "expansion_lengths"):
+    for method in ("decode_bytes", "decode_signal", "symbol_spans", "expansion_lengths"):
         with pytest.raises(TokenizerError):
             getattr(tokenizer, method)(ids)
 

@@ -1,8 +1,12 @@
 """Training runs: boundaries, samples, resuming, interruption, memory, determinism."""
 
+import ast
 import hashlib
 import json
 import random
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +104,48 @@ def test_tokens_never_exceed_the_limit(size):
     tokenizer = train_tokenizer(text_of([b"a" * size]), TrainingOptions(100))
     assert tokenizer.training["stop"] == "token_length"
     assert tokenizer.decode_bytes(tokenizer.encode_bytes(b"a" * 5000)) == b"a" * 5000
+
+
+def test_the_twin_says_too_that_tokens_grew_too_long(monkeypatch):
+    monkeypatch.setattr(training, "compiled_core", lambda: None)
+    monkeypatch.setattr(twin, "MAX_TOKEN_SYMBOLS", 4)
+    tokenizer = train_tokenizer(text_of([b"a" * 64]), TrainingOptions(100))
+    assert tokenizer.training["stop"] == "token_length"
+    assert tokenizer.expansion_lengths(np.arange(256, tokenizer.num_ids)).max() == 4
+    monkeypatch.setattr(twin, "MAX_TOKEN_SYMBOLS", 1 << 20)
+    monkeypatch.setattr(twin, "MAX_TOTAL_SYMBOLS", 6)
+    tokenizer = train_tokenizer(text_of([b"a" * 64]), TrainingOptions(100))
+    assert (tokenizer.training["stop"], tokenizer.num_merges) == ("token_length", 2)
+
+
+def test_other_threads_run_while_a_resumed_run_encodes_its_text():
+    """The interpreter lock is free in ``add``: this thread counts on while another one encodes."""
+    compiled = pytest.importorskip("ecg_bpe", reason="the compiled core is not built")
+    symbols = np.random.default_rng(0).integers(97, 123, 20_000_000, dtype=np.uint8)
+    prefix = np.array(twin.train([symbols[:3000].tobytes()], 200)[0], dtype=np.int64)
+    run = compiled.Trainer(300, 1, 1, prefix)
+    done = threading.Event()
+
+    def add():
+        run.add(symbols, True)
+        done.set()
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    turns = 0
+    while not done.is_set():
+        time.sleep(0.001)
+        turns += 1
+    thread.join()
+    assert turns > 20, "this thread slept through the encoding"
+
+
+def test_the_stub_lists_everything_that_the_core_offers():
+    compiled = pytest.importorskip("ecg_bpe", reason="the compiled core is not built")
+    stub = ast.parse((Path(__file__).parents[2] / "rust_bpe" / "ecg_bpe.pyi").read_text())
+    names = {node.name for node in stub.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    offered = {name for name in dir(compiled) if not name.startswith("_") and name != "ecg_bpe"}
+    assert names - {"_Quantiser"} == offered
 
 
 def test_boundaries(tmp_path, either_core):

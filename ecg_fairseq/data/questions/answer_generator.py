@@ -41,7 +41,7 @@ class TextDictionary:
 
     def unk(self) -> int:
         """A row that no text holds: text tokenizers here can write every text."""
-        return self.vocabulary.sig_start_id
+        return self.vocabulary.row_of(self.vocabulary.rows.special_names[0])
 
     def string(self, rows: Tensor, *arguments: Any, **options: Any) -> str:
         """Return the text among ``rows`` in one line; ECG and special rows are left out."""

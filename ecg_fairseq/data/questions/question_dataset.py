@@ -16,19 +16,15 @@ import numpy as np
 import torch
 
 from ecg_fairseq.data.sized_dataset import SizedDataset
-from ecg_fairseq.data.tokens.cached_tokens import EcgTokens
+from ecg_fairseq.data.tokens.cached_tokens import CachedTokens
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.networks.language_model.answering import pack_candidates
 from ecg_fairseq.networks.language_model.prompt import (
     PackedSequence,
-    build_prefix,
-    fit_ecgs,
-    pack,
     pad_left,
     pad_packed,
-    prefix_length,
 )
-from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
+from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.questions.question import Question
 
@@ -45,6 +41,7 @@ class EncodedQuestion:
         question_ids: text rows of the question.
         answer_ids: text rows of the answer, end token included.
         candidates: text rows of each answer of the closed set, end token included.
+        header: what is known of the patients, where the prompt layout asks for it.
     """
 
     question: Question
@@ -52,10 +49,11 @@ class EncodedQuestion:
     question_ids: list[int]
     answer_ids: list[int]
     candidates: tuple[tuple[int, ...], ...] = ()
+    header: str = ""
 
     @property
     def num_text_tokens(self) -> int:
-        """Tokens behind the prefix."""
+        """Tokens of the question and its answer."""
         return len(self.question_ids) + len(self.answer_ids)
 
 
@@ -65,7 +63,7 @@ class QuestionDataset(SizedDataset):
     Args:
         items: one list of questions per sequence; the questions of a list share their ECGs.
         tokens: ECG tokens by store row.
-        vocabulary: the id space.
+        builder: builds the sequences of the prompt layout.
         max_sequence: longest sequence S allowed.
         allow_cut: whether an ECG that does not fit is cut or refused.
         seed: of the order among sequences of equal length.
@@ -74,8 +72,8 @@ class QuestionDataset(SizedDataset):
     def __init__(
         self,
         items: Sequence[Sequence[EncodedQuestion]],
-        tokens: EcgTokens,
-        vocabulary: EcgVocabulary,
+        tokens: CachedTokens,
+        builder: PromptBuilder,
         max_sequence: int,
         allow_cut: bool,
         seed: int,
@@ -83,7 +81,8 @@ class QuestionDataset(SizedDataset):
         super().__init__()
         self.items = items
         self.tokens = tokens
-        self.vocabulary = vocabulary
+        self.builder = builder
+        self.vocabulary = builder.vocabulary
         self.max_sequence = max_sequence
         self.allow_cut = allow_cut
         self.seed = seed
@@ -95,28 +94,30 @@ class QuestionDataset(SizedDataset):
     def _needed(self, item: Sequence[EncodedQuestion]) -> int:
         """Tokens of a sequence before anything is cut."""
         lengths = [self.tokens.length(row) for row in item[0].rows]
+        self.builder.check_recordings(len(lengths), item[0].question.id)
         text = sum(question.num_text_tokens for question in item)
-        return prefix_length(lengths, self.vocabulary) + text
+        return self.builder.needed(lengths, text, len(item), item[0].header)
 
     def _refuse_what_cannot_fit(self, needed: np.ndarray) -> None:
         """Raise for the longest sequence that does not fit; count and log those that are cut."""
         if self.num_cut == 0:
             return
-        for index in np.flatnonzero(needed > self.max_sequence):
-            self.prefix(self.items[index])
+        for index in np.flatnonzero(needed > self.max_sequence).tolist():
+            self.ecgs(self.items[index])
         logger.warning(
             f"{self.num_cut:,} of {len(needed):,} training sequences are longer than "
             f"task.max_sequence={self.max_sequence} (longest {needed.max()}): the end of their "
             "ECG is cut (the last leads of the layout); their questions and answers are whole"
         )
 
-    def prefix(self, item: Sequence[EncodedQuestion]) -> np.ndarray:
-        """Return the shared prefix (S,) of a sequence, its ECGs cut where allowed."""
+    def ecgs(self, item: Sequence[EncodedQuestion]) -> list[np.ndarray]:
+        """Return the rows (S,) of each ECG of a sequence, cut where allowed."""
         ecgs = [self.vocabulary.rows_of(self.tokens[row]) for row in item[0].rows]
         text = sum(question.num_text_tokens for question in item)
-        name = item[0].question.id
-        ecgs = fit_ecgs(ecgs, text, self.max_sequence, self.vocabulary, self.allow_cut, name)
-        return build_prefix(ecgs, self.vocabulary)
+        name, header = item[0].question.id, item[0].header
+        return self.builder.fit(
+            ecgs, text, self.max_sequence, self.allow_cut, name, len(item), header
+        )
 
     def ordered_indices(self) -> np.ndarray:
         """Return indices by length, ties in a seeded order: a pure function of sizes and seed."""
@@ -129,7 +130,8 @@ class TrainingQuestions(QuestionDataset):
 
     def __getitem__(self, index: int) -> PackedSequence:
         item = self.items[index]
-        return pack(self.prefix(item), [(q.question_ids, q.answer_ids) for q in item])
+        questions = [(q.question_ids, q.answer_ids) for q in item]
+        return self.builder.pack(self.ecgs(item), questions, item[0].header)
 
     def collater(self, samples: Sequence[PackedSequence]) -> dict[str, Any]:
         """Batch sequences; see :func:`prompt.pad_packed` for the arrays (B, S)."""
@@ -179,7 +181,7 @@ class AnswerQuestions(QuestionDataset):
 
     def __getitem__(self, index: int) -> Prompt:
         (item,) = self.items[index]
-        prompt = np.concatenate([self.prefix([item]), np.array(item.question_ids, dtype=np.int64)])
+        prompt = self.builder.prompt(item.question_ids, self.ecgs([item]), item.header)
         candidates = pack_candidates(prompt, item.candidates) if item.candidates else None
         return Prompt(self.indices[index], prompt, item.answer_ids, candidates)
 
@@ -194,18 +196,17 @@ class AnswerQuestions(QuestionDataset):
         target = np.full((len(samples), width), pad_id, dtype=np.int64)
         for row, answer in enumerate(answers):
             target[row, : len(answer)] = answer
-        with_options = [row for row, s in enumerate(samples) if s.candidates is not None]
+        packed = {row: s.candidates for row, s in enumerate(samples) if s.candidates is not None}
         batch = {
             "id": torch.tensor([sample.index for sample in samples]),
             "net_input": to_tensors({"src_tokens": ids, "attention_mask": mask}),
             "target": torch.from_numpy(target),
             "nsentences": len(samples),
             "ntokens": int(mask.sum()),
-            "candidate_rows": with_options,
+            "candidate_rows": list(packed),
         }
-        packed = [samples[row].candidates for row in with_options]
         if packed:
-            batch["candidates"] = to_tensors(pad_packed(packed, pad_id))
+            batch["candidates"] = to_tensors(pad_packed(list(packed.values()), pad_id))
         return batch
 
 
@@ -235,15 +236,19 @@ def pack_by_ecg(
     pairs_per_ecg: int,
     space_for_text: Callable[[tuple[int, ...]], int],
     seed: int,
+    own_tokens: Callable[[tuple[int, ...]], int] = lambda rows: 0,
 ) -> list[list[EncodedQuestion]]:
     """Group questions about the same ECGs into sequences of at most ``pairs_per_ecg``.
 
     Args:
         questions: all of a split.
         pairs_per_ecg: questions behind one copy of the ECG.
-        space_for_text: store rows -> text tokens that fit behind these ECGs. A further question
-            never makes the ECG be cut; a single one that does not fit stands alone.
+        space_for_text: store rows -> tokens that fit behind what is shared about these ECGs. A
+            further question never makes the ECG be cut; a single one that does not fit stands
+            alone.
         seed: decides which questions of an ECG stand together.
+        own_tokens: store rows -> tokens that each question brings along besides its text (none for
+            ECG-Byte; the ECG itself where the layout has the question before it).
     """
     groups: dict[tuple[int, ...], list[EncodedQuestion]] = defaultdict(list)
     order = np.random.default_rng(seed).permutation(len(questions))
@@ -252,13 +257,14 @@ def pack_by_ecg(
     sequences: list[list[EncodedQuestion]] = []
     for rows in sorted(groups):
         current: list[EncodedQuestion] = []
-        text, space = 0, space_for_text(rows)
+        text, space, own = 0, space_for_text(rows), own_tokens(rows)
         for question in groups[rows]:
             full = len(current) == pairs_per_ecg
-            if current and (full or text + question.num_text_tokens > space):
+            needed = question.num_text_tokens + own
+            if current and (full or text + needed > space):
                 sequences.append(current)
                 current, text = [], 0
             current.append(question)
-            text += question.num_text_tokens
+            text += needed
         sequences.append(current)
     return sequences

@@ -14,14 +14,14 @@ import numpy as np
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import atomic_write, sha256_of_json
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.tokenizer import EcgTokenizer
+from ecg_fairseq.tokenizer import EcgTokens
 
 logger = logging.getLogger(__name__)
 _SEGMENTS_PER_BATCH = 512
 
 
-class EcgTokens:
-    """Ragged array of ECG-BPE ids.
+class CachedTokens:
+    """Ragged array of ECG token ids.
 
     Args:
         ids: uint32, all segments one after another.
@@ -41,7 +41,7 @@ class EcgTokens:
         return int(self.offsets[row + 1] - self.offsets[row])
 
 
-def load_ecg_tokens(manifest: Manifest, tokenizer: EcgTokenizer) -> EcgTokens:
+def load_ecg_tokens(manifest: Manifest, tokenizer: EcgTokens) -> CachedTokens:
     """Return the tokens of every stored segment, from the cache or encoded now.
 
     Raises:
@@ -60,20 +60,17 @@ def load_ecg_tokens(manifest: Manifest, tokenizer: EcgTokenizer) -> EcgTokens:
         raise ManifestError(damaged) from cause
     if len(offsets) != len(manifest.store) + 1 or offsets[-1] != len(ids):
         raise ManifestError(damaged)
-    return EcgTokens(ids, offsets)
+    return CachedTokens(ids, offsets)
 
 
-def _encode(
-    manifest: Manifest, tokenizer: EcgTokenizer, ids_path: Path, offsets_path: Path
-) -> None:
+def _encode(manifest: Manifest, tokenizer: EcgTokens, ids_path: Path, offsets_path: Path) -> None:
     """Encode all segments and write both arrays, the offsets last."""
     parts: list[np.ndarray] = []
     lengths: list[int] = []
     for start in range(0, len(manifest.store), _SEGMENTS_PER_BATCH):
         rows = range(start, min(start + _SEGMENTS_PER_BATCH, len(manifest.store)))
-        values = np.stack([manifest.store.read(row).reshape(-1) for row in rows])
-        encoded = tokenizer.encode_signals(values)
-        parts.append(np.concatenate(encoded))
+        encoded = tokenizer.encode(np.stack([manifest.store.read(row) for row in rows]))
+        parts.append(np.concatenate(encoded).astype(np.uint32))
         lengths += [len(ids) for ids in encoded]
     ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint32)
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

@@ -3,10 +3,10 @@
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.manifest.provenance import check_registered
-from ecg_fairseq.tokenizer import EcgTokenizer
+from ecg_fairseq.tokenizer import EcgTokens, open_tokens
 
 
-def registered_tokenizer(manifest: Manifest, path: str | None) -> EcgTokenizer:
+def registered_tokenizer(manifest: Manifest, path: str | None) -> EcgTokens:
     """Load the tokenizer named in the settings, else the manifest's.
 
     Args:
@@ -17,7 +17,7 @@ def registered_tokenizer(manifest: Manifest, path: str | None) -> EcgTokenizer:
         ManifestError: there is none, or the file is not the one that was registered.
     """
     if path is not None:
-        return EcgTokenizer.load(path)
+        return open_tokens(path)
     entry = manifest.meta.get("tokenizer")
     if not entry:
         raise ManifestError(
@@ -25,6 +25,6 @@ def registered_tokenizer(manifest: Manifest, path: str | None) -> EcgTokenizer:
             f"{manifest.path} --num-merges N --out tokenizer.json`, or set task.ecg_tokenizer"
         )
     file = manifest.path / entry["path"]
-    tokenizer = EcgTokenizer.load(file)
+    tokenizer = open_tokens(file)
     check_registered(tokenizer.sha256(), entry["sha256"], file)
     return tokenizer

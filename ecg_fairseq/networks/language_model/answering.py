@@ -49,13 +49,13 @@ class _AnswerLogits:
     model some of its speed; all at the end, a large vocabulary's would fill the memory.
     """
 
-    num_text_rows: int
+    num_answer_rows: int
     pending: list[Tensor] = field(default_factory=list)
     reduced: list[Tensor] = field(default_factory=list)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        scores[:, self.num_text_rows :] = float("-inf")
-        text = scores[:, : self.num_text_rows]
+        scores[:, self.num_answer_rows :] = float("-inf")
+        text = scores[:, : self.num_answer_rows]
         self.pending.append(text)
         if len(self.pending) * text.numel() >= _SCORES_KEPT:
             self._reduce()
@@ -75,7 +75,12 @@ class _AnswerLogits:
 
 @torch.no_grad()
 def generate_answers(
-    model: EcgLanguageModel, input_ids: Tensor, attention_mask: Tensor, options: DecodingOptions
+    model: EcgLanguageModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    options: DecodingOptions,
+    features: Tensor | None = None,
+    feature_mask: Tensor | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """Generate one answer per prompt.
 
@@ -84,6 +89,9 @@ def generate_answers(
         input_ids: prompts (B, S), padded at the left end.
         attention_mask: (B, S), 1 where a token counts.
         options: decoding settings.
+        features: vectors (B, K, D) for the prompts' feature rows; see
+            :meth:`EcgLanguageModel.forward`.
+        feature_mask: which of them count (B, K) bool; None for all.
 
     Returns:
         For each prompt the answer's rows (A,) up to and with its end token, and per token the
@@ -111,16 +119,18 @@ def generate_answers(
         eos_token_id=vocabulary.eos_id,
         bos_token_id=vocabulary.bos_id,
     )
-    logits = _AnswerLogits(vocabulary.num_text_rows)
+    logits = _AnswerLogits(vocabulary.num_answer_rows)
     if options.do_sample:
         torch.manual_seed(options.seed)
+    inputs = model.inputs(input_ids, features, feature_mask)
     sequences = model.llm.generate(
-        input_ids=input_ids,
+        **inputs,
         attention_mask=attention_mask,
         generation_config=settings,
         logits_processor=LogitsProcessorList([logits]),
     )
-    answers = sequences[:, input_ids.shape[1] :]
+    # From embeddings, what is generated comes alone; from rows, behind the prompt.
+    answers = sequences[:, input_ids.shape[1] :] if "input_ids" in inputs else sequences
     scores = logits.best_log_probabilities()
     lengths = answer_lengths(answers, vocabulary.eos_id)
     return [
@@ -156,14 +166,15 @@ def score_candidates(model: EcgLanguageModel, batch: dict[str, Tensor]) -> list[
 
     Args:
         model: in evaluation mode.
-        batch: input_ids, position_ids, segment_ids, labels, each (B, S).
+        batch: input_ids, position_ids, segment_ids, labels, each (B, S); features and feature_mask
+            where the prompts have feature rows.
 
     Returns:
         For each row, for each candidate in order, the natural log probabilities of its tokens (A,).
     """
-    logits = model(batch["input_ids"], batch["position_ids"], batch["segment_ids"])
+    logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
     # Answers are text: the same rows compete here as in generate_answers.
-    logits = logits[..., : model.vocabulary.num_text_rows]
+    logits = logits[..., : model.vocabulary.num_answer_rows]
     labels = batch["labels"][:, 1:]
     losses = cross_entropy(
         logits[:, :-1].float().transpose(1, 2),

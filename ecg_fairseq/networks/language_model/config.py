@@ -9,6 +9,7 @@ from typing import List, Optional
 from ecg_fairseq.errors import EcgError
 
 TUNING = ("full", "lora")
+TUNED_PARTS = ("lora", "norms", "new_rows", "all")
 NEW_ROWS = ("trained", "frozen_mean")
 ATTENTION = ("sdpa", "eager")
 DTYPES = ("float32", "bfloat16")
@@ -48,7 +49,11 @@ class LanguageModelConfig:
         metadata={"help": "dropout on attention weights while training (default: the model's own)"},
     )
     tuning: str = field(
-        default="full", metadata={"help": "full: all weights train; lora: adapters and new rows"}
+        default="full",
+        metadata={
+            "help": "full: all weights train; lora: adapters and new rows; or name what trains, "
+            "joined by +: lora, norms, new_rows, all (lora+norms keeps the new rows frozen)"
+        },
     )
     lora_rank: int = field(default=16, metadata={"help": "rank of the LoRA adapters"})
     lora_alpha: float = field(default=32.0, metadata={"help": "LoRA scale times rank"})
@@ -77,14 +82,27 @@ class LanguageModelConfig:
         metadata={"help": "dtype of frozen base weights under LoRA: float32 or bfloat16"},
     )
 
+    @property
+    def trains(self) -> frozenset[str]:
+        """What trains, among :data:`TUNED_PARTS`; ``all`` stands alone."""
+        if self.tuning == "lora":
+            return frozenset({"lora", "new_rows"} if self.new_rows == "trained" else {"lora"})
+        parts = frozenset(self.tuning.split("+"))
+        return frozenset({"all"}) if parts & {"full", "all"} else parts
+
     def check(self) -> None:
         """Refuse contradictory settings.
 
         Raises:
             EcgError: names the setting, what was given and what is allowed.
         """
+        parts = self.tuning.split("+")
+        if self.tuning not in TUNING and not set(parts) <= set(TUNED_PARTS):
+            raise EcgError(
+                f"model.tuning={self.tuning!r} is not one of {', '.join(TUNING)}, nor parts joined "
+                f"by + ({', '.join(TUNED_PARTS)})"
+            )
         for name, allowed in (
-            ("tuning", TUNING),
             ("new_rows", NEW_ROWS),
             ("attention", ATTENTION),
             ("base_dtype", DTYPES),
@@ -92,10 +110,10 @@ class LanguageModelConfig:
             value = getattr(self, name)
             if value not in allowed:
                 raise EcgError(f"model.{name}={value!r} is not one of {', '.join(allowed)}")
-        if self.tuning == "full" and self.base_dtype != "float32":
+        if "all" in self.trains and self.base_dtype != "float32":
             raise EcgError(
-                "model.base_dtype=bfloat16 is for frozen weights; with model.tuning=full keep "
-                "float32 and set task.autocast=bf16 instead"
+                f"model.base_dtype=bfloat16 is for frozen weights; with model.tuning={self.tuning} "
+                "keep float32 and set task.autocast=bf16 instead"
             )
-        if self.tuning == "lora" and self.lora_rank < 1:
+        if "lora" in self.trains and self.lora_rank < 1:
             raise EcgError(f"model.lora_rank={self.lora_rank} must be at least 1")

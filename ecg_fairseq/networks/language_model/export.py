@@ -85,16 +85,16 @@ def _write_all(
 def _write_weights(system: TrainedSystem, folder: Path, merge: bool) -> str:
     """Write the weights; return ``model`` or ``adapter``."""
     network = system.model
-    if network.config.tuning == "full":
+    trains = network.config.trains
+    if not hasattr(network.llm, "merge_and_unload"):
         network.llm.save_pretrained(folder)
         return "model"
-    if merge or network.has_random_base:
+    # An adapter folder holds no norms, so they travel in a merged model.
+    if merge or network.has_random_base or "norms" in trains:
         network.llm.merge_and_unload().save_pretrained(folder)
         return "model"
     # Frozen new rows live in the resized table itself, so that table must travel along.
-    network.llm.save_pretrained(
-        folder, save_embedding_layers=network.config.new_rows == "frozen_mean"
-    )
+    network.llm.save_pretrained(folder, save_embedding_layers="new_rows" not in trains)
     return "adapter"
 
 
@@ -109,7 +109,7 @@ def _write_generation_settings(system: TrainedSystem, folder: Path) -> None:
         bos_token_id=vocabulary.bos_id,
         eos_token_id=vocabulary.eos_id,
         pad_token_id=vocabulary.pad_id,
-        suppress_tokens=list(range(vocabulary.num_text_rows, vocabulary.size)),
+        suppress_tokens=list(range(vocabulary.num_answer_rows, vocabulary.size)),
     ).save_pretrained(folder)
 
 
@@ -121,7 +121,7 @@ def _write_text_tokenizer(system: TrainedSystem, folder: Path) -> None:
     names = vocabulary.new_names()
     # All special, so that split_special_tokens=True keeps "signal_97" in a question plain text.
     tokenizer.add_tokens([*unused, *names], special_tokens=True)
-    tokenizer.pad_token = names[-1]
+    tokenizer.pad_token = vocabulary.rows.pad
     for row, name in enumerate(names, start=vocabulary.num_text_rows):
         if tokenizer.convert_tokens_to_ids(name) != row:
             raise CheckpointError(
@@ -144,16 +144,34 @@ def _description(system: TrainedSystem, kind: str) -> dict[str, Any]:
         "num_rows": vocabulary.size,
         "bos_id": vocabulary.bos_id,
         "eos_id": vocabulary.eos_id,
-        "sig_start_id": vocabulary.sig_start_id,
-        "sig_end_id": vocabulary.sig_end_id,
-        "pad_id": vocabulary.pad_id,
-        "row_of_ecg_id": {
-            str(k): vocabulary.num_text_rows + i for i, k in enumerate(vocabulary.ecg_ids)
+        **{
+            f"{name.strip('<>')}_id": vocabulary.row_of(name)
+            for name in ("<sig_start>", "<sig_end>")
+            if name in vocabulary.rows.special_names
         },
-        "prompt": ["<bos>", "<sig_start>", "ECG", "<sig_end>", "question", "answer", "<eos>"],
+        "pad_id": vocabulary.pad_id,
+        "row_of_special": {name: vocabulary.row_of(name) for name in vocabulary.rows.special_names},
+        "row_of_ecg_id": {
+            str(k): vocabulary.first_ecg_row + i for i, k in enumerate(vocabulary.ecg_ids)
+        },
+        "prompt": _prompt_in_words(system),
+        "prompt_layout": system.layout.to_dict(),
         "max_sequence": system.max_sequence,
         "split_hash": system.split_hash,
         "provenance": system.source.to_state(is_text=True),
         "recipe": json.loads(json.dumps(system.recipe.describe())),
         "num_updates": system.num_updates,
     }
+
+
+def _prompt_in_words(system: TrainedSystem) -> list[str]:
+    """Return the pieces of a sequence about one recording, for people."""
+    words: list[str] = []
+    for piece in system.layout.pieces:
+        if piece.kind == "ecg":
+            words += [word for word in (piece.start, "ECG", piece.end) if word]
+        elif piece.kind == "text":
+            words.append(piece.filled(question="question", header="header"))
+        else:
+            words.append(piece.row or {"bos": "<bos>", "eos": "<eos>"}.get(piece.kind, piece.kind))
+    return words

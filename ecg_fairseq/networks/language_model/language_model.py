@@ -32,6 +32,10 @@ class EcgLanguageModel(nn.Module):
         seed: for the random rows and random weights.
     """
 
+    # transformers' and peft's classes set their attributes dynamically
+    llm: Any
+    fingerprint: Tensor
+
     def __init__(
         self, config: LanguageModelConfig, vocabulary: EcgVocabulary, fingerprint: bytes, seed: int
     ) -> None:
@@ -48,7 +52,7 @@ class EcgLanguageModel(nn.Module):
             "fingerprint", torch.tensor(list(fingerprint), dtype=torch.uint8), persistent=True
         )
 
-    def _build(self) -> nn.Module:
+    def _build(self) -> Any:
         """Build the base, add the ECG rows, then the adapters."""
         llm = _random_base(self) if self.has_random_base else _named_base(self.config)
         if not self.has_random_base:
@@ -57,8 +61,8 @@ class EcgLanguageModel(nn.Module):
         if self.config.gradient_checkpointing:
             llm.gradient_checkpointing_enable({"use_reentrant": False})
             llm.enable_input_require_grads()
-        if self.config.tuning == "lora":
-            llm = _add_adapters(llm, self.config, self.vocabulary)
+        if "all" not in self.config.trains:
+            llm = _train_parts(llm, self.config, self.vocabulary)
         return llm
 
     def max_positions(self) -> int:
@@ -71,6 +75,8 @@ class EcgLanguageModel(nn.Module):
         position_ids: Tensor,
         segment_ids: Tensor | None = None,
         logits_to_keep: Tensor | int = 0,
+        features: Tensor | None = None,
+        feature_mask: Tensor | None = None,
     ) -> Tensor:
         """Return logits (B, S', V).
 
@@ -80,16 +86,43 @@ class EcgLanguageModel(nn.Module):
             segment_ids: (B, S) as in :mod:`prompt`; None when every row is one plain sequence: then
                 no mask is needed, because padding stands behind every token that counts.
             logits_to_keep: positions (S',) of the logits wanted, the same in each row; 0 for all.
+            features: vectors (B, K, D) for the places of ``input_ids`` that hold the layout's
+                feature row, in order; None for a sequence of rows alone.
+            feature_mask: which of them count (B, K) bool; None for all.
         """
         mask = None if segment_ids is None else self._attention_mask(segment_ids)
         output = self.llm(
-            input_ids=input_ids,
+            **self.inputs(input_ids, features, feature_mask),
             position_ids=position_ids,
             attention_mask=mask,
             logits_to_keep=logits_to_keep,
             use_cache=False,
         )
         return output.logits
+
+    def inputs(
+        self, input_ids: Tensor, features: Tensor | None = None, feature_mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return what the base reads: the rows, or embeddings with feature vectors among them.
+
+        Raises:
+            EcgError: the rows have not as many places for feature vectors as are given.
+        """
+        if features is None:
+            return {"input_ids": input_ids}
+        if feature_mask is None:
+            feature_mask = features.new_ones(features.shape[:2], dtype=torch.bool)
+        feature_id = -1 if self.vocabulary.feature_id is None else self.vocabulary.feature_id
+        places = input_ids == feature_id
+        if not torch.equal(places.sum(1), feature_mask.sum(1)):
+            raise EcgError(
+                f"{feature_mask.sum(1).tolist()} feature vectors are given for "
+                f"{places.sum(1).tolist()} places in the sequences of this batch; build them with "
+                "a layout that has ecg: features, one place a vector"
+            )
+        embeddings = self.llm.get_input_embeddings()(input_ids)
+        counted = features[feature_mask].to(embeddings.dtype)
+        return {"inputs_embeds": embeddings.masked_scatter(places.unsqueeze(-1), counted)}
 
     def _attention_mask(self, segment_ids: Tensor) -> Tensor:
         """Return who may look at whom (B, 1, S, S): the past in the prefix or the own segment."""
@@ -109,16 +142,16 @@ class EcgLanguageModel(nn.Module):
         base, else the trained ones, the new embedding rows in any case, and the fingerprint.
         """
         full = super().state_dict()
-        if self.has_random_base or self.config.tuning == "full":
+        if self.has_random_base or "all" in self.config.trains:
             return full
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
         tensors = {name: full[name] for name in full if name in trained or name == "fingerprint"}
-        if self.config.new_rows == "frozen_mean":
+        if "new_rows" not in self.config.trains:
             for name, weight in _embedding_tables(self.llm).items():
                 tensors[f"frozen_rows.{name}"] = weight.detach()[self.vocabulary.num_text_rows :]
         return tensors
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """Return :meth:`checkpoint_tensors`; ``prefix`` and ``destination`` work as in torch."""
         destination = kwargs.get("destination", args[0] if args else None)
         destination = {} if destination is None else destination
@@ -159,7 +192,7 @@ class EcgLanguageModel(nn.Module):
                 tensor.copy_(state[name])
 
 
-def _random_base(model: EcgLanguageModel) -> nn.Module:
+def _random_base(model: EcgLanguageModel) -> Any:
     """Build a preset with random weights for the whole vocabulary."""
     from transformers import AutoModelForCausalLM
 
@@ -200,7 +233,7 @@ def set_attention_dropout(shape: Any, rate: float) -> None:
     setattr(shape, names[0], rate)
 
 
-def _named_base(config: LanguageModelConfig) -> nn.Module:
+def _named_base(config: LanguageModelConfig) -> Any:
     """Load pretrained weights from a folder or the hub (safetensors only)."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -224,9 +257,14 @@ def _named_base(config: LanguageModelConfig) -> nn.Module:
         ) from cause
 
 
-def _add_rows(llm: nn.Module, vocabulary: EcgVocabulary, new_rows: str) -> None:
+def _add_rows(llm: Any, vocabulary: EcgVocabulary, new_rows: str) -> None:
     """Append the ECG rows to the embedding tables of a pretrained base."""
     old = llm.get_input_embeddings().weight.shape[0]
+    if vocabulary.num_text_rows == 0:
+        raise EcgError(
+            "a prompt layout without text needs a preset with random weights: set model.llm to one "
+            f"of {', '.join(PRESETS)}"
+        )
     if old != vocabulary.num_text_rows:
         raise EcgError(
             f"the language model has {old} rows but the vocabulary was laid out for "
@@ -243,12 +281,12 @@ def _add_rows(llm: nn.Module, vocabulary: EcgVocabulary, new_rows: str) -> None:
             weight[old:] = fresh.to(weight.dtype)
 
 
-def _embedding_tables(llm: nn.Module) -> dict[str, Tensor]:
+def _embedding_tables(llm: Any) -> dict[str, Tensor]:
     """Return the input table and, where it is not tied to it, the output table."""
     return {name: module.weight for name, module in _embedding_modules(llm).items()}
 
 
-def _embedding_modules(llm: nn.Module) -> dict[str, nn.Module]:
+def _embedding_modules(llm: Any) -> dict[str, Any]:
     """Return the modules behind :func:`_embedding_tables`."""
     modules = {"input": llm.get_input_embeddings()}
     output = llm.get_output_embeddings()
@@ -257,31 +295,43 @@ def _embedding_modules(llm: nn.Module) -> dict[str, nn.Module]:
     return modules
 
 
-def _rows_to_train(llm: nn.Module, vocabulary: EcgVocabulary) -> dict[str, list[int]]:
+def _rows_to_train(llm: Any, vocabulary: EcgVocabulary) -> dict[str, list[int]]:
     """Return the ECG rows of every table by the name of its module, as peft wants them."""
     rows = list(range(vocabulary.num_text_rows, vocabulary.size))
     names = {module: name.rpartition(".")[2] for name, module in llm.named_modules()}
     return {names[module]: rows for module in _embedding_modules(llm).values()}
 
 
-def _add_adapters(
-    llm: nn.Module, config: LanguageModelConfig, vocabulary: EcgVocabulary
-) -> nn.Module:
-    """Freeze the base; add LoRA adapters and, unless as published, trainable ECG rows."""
-    from peft import LoraConfig, get_peft_model
+def _train_parts(llm: Any, config: LanguageModelConfig, vocabulary: EcgVocabulary) -> Any:
+    """Freeze the base; add and unfreeze what the settings name."""
+    from peft import LoraConfig, TrainableTokensConfig, get_peft_model
 
-    trained = config.new_rows == "trained"
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        bias="none",
-        task_type="CAUSAL_LM",
-        target_modules=list(config.lora_targets) or "all-linear",
-        trainable_token_indices=_rows_to_train(llm, vocabulary) if trained else None,
-    )
-    adapted = get_peft_model(llm, lora)
-    for weight in adapted.parameters():
+    trains = config.trains
+    rows = _rows_to_train(llm, vocabulary) if "new_rows" in trains else None
+    if "lora" in trains:
+        lora = LoraConfig(
+            r=config.lora_rank,
+            lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft takes any number
+            lora_dropout=config.lora_dropout,
+            bias="none",
+            task_type="CAUSAL_LM",
+            target_modules=list(config.lora_targets) or "all-linear",
+            trainable_token_indices=rows,
+        )
+        llm = get_peft_model(llm, lora)
+    elif rows is not None:
+        indices = next(iter(rows.values()))
+        tokens = TrainableTokensConfig(
+            token_indices=indices, target_modules=list(rows), task_type="CAUSAL_LM"
+        )
+        llm = get_peft_model(llm, tokens)
+    else:
+        llm.requires_grad_(False)
+    if "norms" in trains:
+        for module in llm.modules():
+            if "norm" in type(module).__name__.lower():
+                module.requires_grad_(True)
+    for weight in llm.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
-    return adapted
+    return llm

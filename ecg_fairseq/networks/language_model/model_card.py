@@ -3,6 +3,7 @@
 from typing import Any
 
 from ecg_fairseq.networks.language_model.trained_system import TrainedSystem
+from ecg_fairseq.tokenizer import EcgTokenizer, EcgTokens
 
 _LOADING = {
     "model": """from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -43,7 +44,7 @@ not a medical device and must not be used for diagnosis.
 | what | value |
 |---|---|
 | recipe | {system.recipe.name}, hash {system.recipe.hash()[:16]} |
-| ECG tokenizer | {system.ecg_tokenizer.num_merges} merges, mode {system.ecg_tokenizer.mode} |
+| ECG tokenizer | {_ecg_tokens(system.ecg_tokenizer)} |
 | rows | {vocabulary.num_text_rows} text, {vocabulary.num_new_rows} ECG and special |
 | longest sequence | {system.max_sequence} tokens |
 | training updates | {system.num_updates} |
@@ -63,6 +64,13 @@ not a medical device and must not be used for diagnosis.
 ## Results
 {_result_table(results)}
 """
+
+
+def _ecg_tokens(tokens: EcgTokens) -> str:
+    """Return what the ECG tokens are, in words."""
+    if isinstance(tokens, EcgTokenizer):
+        return f"{tokens.num_merges} merges, mode {tokens.mode}"
+    return f"kind {tokens.kind}, {tokens.num_ids} ids"
 
 
 def _result_table(results: dict[str, Any] | None) -> str:

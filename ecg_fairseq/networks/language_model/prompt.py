@@ -1,22 +1,14 @@
-"""Prompt layout of ECG-Byte (fact sheet ecg-byte.md 3.3), for one question or several.
-
-One sequence is a shared prefix and one or more segments behind it::
-
-    <bos> <sig_start> ECG <sig_end> [<sig_start> second ECG <sig_end>] | Q A <eos> | Q A <eos> ...
+"""Packed sequences: a shared prefix, segments behind it, and how they are padded.
 
 A segment sees the prefix and itself, never another segment, and its positions go on from the
-prefix: so several questions packed behind one copy of the ECG give the numbers of separate
-sequences. The question and the answer are never cut; an ECG that does not fit is cut at its end, as
-published, and only where the caller allows it.
+prefix: so several questions packed behind one copy of what they share give the numbers of separate
+sequences. What is shared follows from the prompt layout (:mod:`prompt_builder`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from ecg_fairseq.errors import RecordError
-from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
 IGNORED_LABEL = -100
 PADDING_SEGMENT = -1
@@ -40,11 +32,6 @@ class PackedSequence:
     labels: np.ndarray
 
 
-def prefix_length(num_ecg_tokens: Sequence[int], vocabulary: EcgVocabulary) -> int:
-    """Length of the prefix for ECGs of these token counts."""
-    return int(vocabulary.bos_id is not None) + sum(count + 2 for count in num_ecg_tokens)
-
-
 def cut_lengths(num_ecg_tokens: Sequence[int], space: int) -> list[int]:
     """Tokens to keep of each ECG so that together they fill at most ``space``.
 
@@ -58,51 +45,6 @@ def cut_lengths(num_ecg_tokens: Sequence[int], space: int) -> list[int]:
         kept[i] = min(num_ecg_tokens[i], left // (len(by_length) - place))
         left -= kept[i]
     return kept
-
-
-def build_prefix(ecgs: Sequence[np.ndarray], vocabulary: EcgVocabulary) -> np.ndarray:
-    """Return the shared prefix (S,) of one or more ECGs given as rows of the vocabulary."""
-    parts: list[np.ndarray] = []
-    if vocabulary.bos_id is not None:
-        parts.append(np.array([vocabulary.bos_id]))
-    for ecg in ecgs:
-        parts += [np.array([vocabulary.sig_start_id]), ecg, np.array([vocabulary.sig_end_id])]
-    return np.concatenate(parts).astype(np.int64)
-
-
-def fit_ecgs(
-    ecgs: Sequence[np.ndarray],
-    num_text_tokens: int,
-    max_sequence: int,
-    vocabulary: EcgVocabulary,
-    allow_cut: bool,
-    name: str,
-) -> list[np.ndarray]:
-    """Cut the ECGs so that the sequence fits, or refuse.
-
-    Args:
-        ecgs: rows of the vocabulary, one array per ECG.
-        num_text_tokens: tokens behind the prefix: question, answer and end token.
-        max_sequence: longest sequence allowed.
-        vocabulary: the id space.
-        allow_cut: cut an ECG that is too long (training) or raise (evaluation).
-        name: of the question, for the message.
-
-    Raises:
-        RecordError: the text alone does not fit, or the ECG does not and must not be cut.
-    """
-    counts = [len(ecg) for ecg in ecgs]
-    needed = prefix_length(counts, vocabulary) + num_text_tokens
-    if needed <= max_sequence:
-        return list(ecgs)
-    space = max_sequence - num_text_tokens - prefix_length([0] * len(ecgs), vocabulary)
-    if space < len(ecgs) or not allow_cut:
-        raise RecordError(
-            f"question {name!r} needs {needed} tokens ({sum(counts)} of them ECG, "
-            f"{num_text_tokens} text) but task.max_sequence is {max_sequence}; raise "
-            "task.max_sequence, use a recipe with a shorter window, or more merges"
-        )
-    return [ecg[:keep] for ecg, keep in zip(ecgs, cut_lengths(counts, space), strict=True)]
 
 
 def pack(

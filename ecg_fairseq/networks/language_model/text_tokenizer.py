@@ -51,6 +51,14 @@ class TextTokenizer:
         """Return the ids of ``text`` as plain text (never a special id)."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
+    def encode_special(self, text: str) -> list[int]:
+        """Return the ids of a layout's fixed text, in which special tokens count as such."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def token_id(self, token: str) -> int | None:
+        """Return the id of a token by its name, or None where there is none."""
+        return self.tokenizer.get_vocab().get(token)
+
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text; each distinct text is tokenised once."""
         distinct = list(dict.fromkeys(texts))

@@ -19,7 +19,14 @@ from ecg_fairseq.networks.language_model.answering import (
 )
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
-from ecg_fairseq.networks.language_model.prompt import build_prefix, fit_ecgs, pad_left, pad_packed
+from ecg_fairseq.networks.language_model.layout import (
+    DEFAULT_LAYOUT,
+    PromptLayout,
+    layout_from_dict,
+    load_layout,
+)
+from ecg_fairseq.networks.language_model.prompt import pad_left, pad_packed
+from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
 from ecg_fairseq.networks.language_model.text_tokenizer import (
     TextTokenizer,
     text_tokenizer_from_state,
@@ -29,7 +36,8 @@ from ecg_fairseq.records.manifest.provenance import Provenance
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes import recipe_from_description
-from ecg_fairseq.tokenizer import EcgTokenizer
+from ecg_fairseq.tokenizer import EcgTokens
+from ecg_fairseq.tokenizer.ecg_tokens import DEFAULT_KIND, tokens_from_state
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class TrainedSystem:
-    """Model, both tokenizers and recipe of one checkpoint.
+    """Model, both tokenizers, prompt layout and recipe of one checkpoint.
 
     Attributes:
+        ecg_tokenizer: ECG tokens of any kind.
         max_sequence: longest sequence it was trained with.
         source: the training data.
         num_updates: training updates behind the weights.
@@ -59,7 +68,8 @@ class TrainedSystem:
 
     model: EcgLanguageModel
     text_tokenizer: TextTokenizer
-    ecg_tokenizer: EcgTokenizer
+    ecg_tokenizer: EcgTokens
+    layout: PromptLayout
     recipe: Recipe
     max_sequence: int
     source: Provenance
@@ -74,6 +84,11 @@ class TrainedSystem:
     def vocabulary(self) -> EcgVocabulary:
         """The id space."""
         return self.model.vocabulary
+
+    @property
+    def builder(self) -> PromptBuilder:
+        """Builds prompts of the layout."""
+        return PromptBuilder(self.layout, self.vocabulary, self.text_tokenizer)
 
     def ecg_rows(self, record: EcgRecord) -> np.ndarray:
         """Prepare and encode a recording's first window; return vocabulary rows (S,).
@@ -90,11 +105,16 @@ class TrainedSystem:
                 f"record {record.record_id} is shorter than one window of recipe "
                 f"{self.recipe.name}; {record.signal.shape[1] / record.fs_hz:.1f} s were given"
             )
-        (ids,) = self.ecg_tokenizer.encode_signals(segments[:1].reshape(1, -1))
+        (ids,) = self.ecg_tokenizer.encode(segments[:1])
         return self.vocabulary.rows_of(ids)
 
-    def prompt(self, records: Sequence[EcgRecord], question: str) -> np.ndarray:
+    def prompt(self, records: Sequence[EcgRecord], question: str, header: str = "") -> np.ndarray:
         """Return the prompt (S,) of a question about these recordings.
+
+        Args:
+            records: one recording, or more where the layout has a place for them.
+            question: in the words the model was trained on.
+            header: what is known of the patient, where the layout asks for it.
 
         Raises:
             EcgError: the question is empty.
@@ -102,12 +122,12 @@ class TrainedSystem:
         """
         if not question.strip():
             raise EcgError("the question is empty; ask in the words the model was trained on")
-        text = self.text_tokenizer.encode(question)
+        builder = self.builder
+        text = self.text_tokenizer.encode(builder.question_text(question, header))
         ecgs = [self.ecg_rows(record) for record in records]
-        ecgs = fit_ecgs(
-            ecgs, len(text), self.max_sequence, self.vocabulary, False, records[0].record_id
-        )
-        return np.concatenate([build_prefix(ecgs, self.vocabulary), np.array(text, dtype=np.int64)])
+        name = records[0].record_id
+        ecgs = builder.fit(ecgs, len(text), self.max_sequence, False, name, header=header)
+        return builder.prompt(text, ecgs, header)
 
     def answer(
         self,
@@ -115,6 +135,7 @@ class TrainedSystem:
         question: str,
         options: Sequence[str] = (),
         decoding: DecodingOptions | None = None,
+        header: str = "",
     ) -> Answer:
         """Answer one question.
 
@@ -123,8 +144,9 @@ class TrainedSystem:
             question: in the words the model was trained on.
             options: a closed set to score besides the free text.
             decoding: greedy by default.
+            header: as for :meth:`prompt`.
         """
-        prompt = self.prompt(records, question)
+        prompt = self.prompt(records, question, header)
         ids, mask = (torch.from_numpy(a) for a in pad_left([prompt], self.vocabulary.pad_id))
         ((rows, scores),) = generate_answers(self.model, ids, mask, decoding or DecodingOptions())
         text = self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
@@ -136,7 +158,7 @@ class TrainedSystem:
         """Score a closed set behind one copy of the prompt."""
         if not options:
             return ()
-        encoded = [[*ids, self.vocabulary.eos_id] for ids in self._encode(options)]
+        encoded = [self.builder.answer_ids(ids) for ids in self._encode(options)]
         packed = pad_packed([pack_candidates(prompt, encoded)], self.vocabulary.pad_id)
         batch = {name: torch.from_numpy(array) for name, array in packed.items()}
         (scores,) = score_candidates(self.model, batch)
@@ -165,13 +187,9 @@ def system_of_state(state: dict[str, Any], path: Path | str) -> TrainedSystem:
             "of ecg_llm, trained with task ecg_qa"
         )
     text_tokenizer = text_tokenizer_from_state(task["text_tokenizer"])
-    ecg_tokenizer = EcgTokenizer.from_dict(json.loads(task["ecg_tokenizer"]))
-    vocabulary = EcgVocabulary(
-        text_tokenizer.num_rows,
-        tuple(int(k) for k in ecg_tokenizer.emitted_ids()),
-        text_tokenizer.bos_id,
-        text_tokenizer.eos_id,
-    )
+    ecg_tokenizer = embedded_tokens(task)
+    layout = embedded_layout(task)
+    vocabulary = EcgVocabulary.build(layout.rows, text_tokenizer, ecg_tokenizer)
     fingerprint = vocabulary.fingerprint(text_tokenizer.sha256(), ecg_tokenizer.sha256())
     config = LanguageModelConfig(
         **{f.name: model_cfg[f.name] for f in fields(LanguageModelConfig) if f.name in model_cfg}
@@ -182,11 +200,34 @@ def system_of_state(state: dict[str, Any], path: Path | str) -> TrainedSystem:
         model.eval(),
         text_tokenizer,
         ecg_tokenizer,
+        layout,
         recipe_from_description(json.loads(task["recipe"]), str(path)),
         int(task["max_sequence"]),
         Provenance.from_state(task, path),
         _num_updates(state),
     )
+
+
+def embedded_tokens(task_state: dict[str, Any]) -> EcgTokens:
+    """Return the ECG tokens that a checkpoint of task ``ecg_qa`` holds.
+
+    Raises:
+        TokenizerError: a kind that this program does not know, or a damaged state.
+    """
+    kind = task_state.get("ecg_tokenizer_kind", DEFAULT_KIND)
+    return tokens_from_state(kind, task_state["ecg_tokenizer"])
+
+
+def embedded_layout(task_state: dict[str, Any]) -> PromptLayout:
+    """Return the prompt layout that a checkpoint holds; ECG-Byte's where it is older than layouts.
+
+    Raises:
+        EcgError: the stored layout contradicts itself.
+    """
+    stored = task_state.get("prompt_layout")
+    if stored is None:
+        return load_layout(DEFAULT_LAYOUT)
+    return layout_from_dict(json.loads(stored), "the checkpoint's prompt layout")
 
 
 def _network_tensors(state: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Writes the files of a manifest folder; ``meta.json`` comes last, so a folder with it is whole."""
 
+import json
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -257,5 +258,18 @@ def set_tokenizer(folder: Path | str, tokenizer: Path | str) -> None:
     if near:
         inside = folder in tokenizer.parents
         path = tokenizer.relative_to(folder) if inside else Path("..") / path
-    meta["tokenizer"] = {"path": str(path), "sha256": sha256_of_file(tokenizer)}
+    meta["tokenizer"] = {"path": str(path), "sha256": _tokens_sha256(tokenizer)}
     write_json(folder / "meta.json", meta)
+
+
+def _tokens_sha256(path: Path) -> str:
+    """Return the hash that a token file states of itself, or that of the file.
+
+    Kinds whose weights lie in a file beside it state one; an ECG-BPE file is all there is.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        value = None
+    stated = value.get("sha256") if isinstance(value, dict) else None
+    return stated if isinstance(stated, str) else sha256_of_file(path)

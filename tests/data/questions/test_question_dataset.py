@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_manifest import make_manifest
+from toy_models import builder_of
 
 from ecg_fairseq.data.questions.question_dataset import (
     AnswerQuestions,
@@ -17,7 +18,7 @@ from ecg_fairseq.data.questions.question_dataset import (
     pack_by_ecg,
     shown_rows,
 )
-from ecg_fairseq.data.tokens.cached_tokens import EcgTokens, load_ecg_tokens
+from ecg_fairseq.data.tokens.cached_tokens import CachedTokens, load_ecg_tokens
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.questions.question import Question
@@ -25,12 +26,13 @@ from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.tokenizer import EcgTokenizer
 
 VOCABULARY = EcgVocabulary(20, tuple(range(97, 123)), bos_id=1, eos_id=2)
+BUILDER = builder_of(VOCABULARY)
 LENGTHS = (30, 5, 12, 12, 80, 3)
 
 
-def tokens() -> EcgTokens:
+def tokens() -> CachedTokens:
     offsets = np.concatenate([[0], np.cumsum(LENGTHS)])
-    return EcgTokens(np.full(offsets[-1], 100, dtype=np.uint32), offsets)
+    return CachedTokens(np.full(offsets[-1], 100, dtype=np.uint32), offsets)
 
 
 def encoded(number: int, rows: tuple[int, ...], question: int = 4, answer: int = 2):
@@ -39,7 +41,7 @@ def encoded(number: int, rows: tuple[int, ...], question: int = 4, answer: int =
 
 
 def training(items, max_sequence: int = 200, allow_cut: bool = True, seed: int = 1):
-    return TrainingQuestions(items, tokens(), VOCABULARY, max_sequence, allow_cut, seed)
+    return TrainingQuestions(items, tokens(), BUILDER, max_sequence, allow_cut, seed)
 
 
 @settings(max_examples=60, deadline=None)
@@ -131,7 +133,7 @@ def test_a_batch_of_single_questions_needs_no_mask():
 def test_prompts_are_padded_left_and_carry_their_number_and_closed_set():
     first = encoded(0, (1,))
     second = EncodedQuestion(first.question, (2,), [5] * 7, [6, 6, 2], ((6, 2), (7, 7, 2)))
-    dataset = AnswerQuestions([4, 9], [[first], [second]], tokens(), VOCABULARY, 200, False, 1)
+    dataset = AnswerQuestions([4, 9], [[first], [second]], tokens(), BUILDER, 200, False, 1)
     batch = dataset.collater([dataset[0], dataset[1]])
     assert batch["id"].tolist() == [4, 9]
     source, mask = batch["net_input"]["src_tokens"], batch["net_input"]["attention_mask"]

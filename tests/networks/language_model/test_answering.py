@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toy_models import FAMILIES, build, random_rows, text_tokenizer, train_two_steps
+from toy_models import FAMILIES, build, build_prefix, random_rows, text_tokenizer, train_two_steps
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.language_model.answering import (
@@ -13,7 +13,7 @@ from ecg_fairseq.networks.language_model.answering import (
     pack_candidates,
     score_candidates,
 )
-from ecg_fairseq.networks.language_model.prompt import build_prefix, pack, pad_left, pad_packed
+from ecg_fairseq.networks.language_model.prompt import pack, pad_left, pad_packed
 
 TEXT = text_tokenizer()
 ANSWERS = ("yes", "no", "tall pulse; none")

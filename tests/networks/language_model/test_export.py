@@ -10,12 +10,11 @@ import pytest
 import torch
 from fairseq_in_process import SMALL, train
 from toy_manifest import make_manifest
-from toy_models import save_named_base
+from toy_models import build_prefix, save_named_base
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.language_model.answering import DecodingOptions, generate_answers
 from ecg_fairseq.networks.language_model.export import export_checkpoint
-from ecg_fairseq.networks.language_model.prompt import build_prefix
 from ecg_fairseq.networks.language_model.trained_system import load_trained_system
 
 SCRIPT = Path(__file__).with_name("plain_transformers.py")

@@ -2,12 +2,20 @@
 
 import pytest
 import torch
-from toy_models import FAMILIES, build, logits_of, random_rows, text_tokenizer, train_two_steps
+from toy_models import (
+    FAMILIES,
+    build,
+    build_prefix,
+    logits_of,
+    random_rows,
+    text_tokenizer,
+    train_two_steps,
+)
 
 from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
-from ecg_fairseq.networks.language_model.prompt import build_prefix, pack
+from ecg_fairseq.networks.language_model.prompt import pack
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
 TEXT = text_tokenizer()

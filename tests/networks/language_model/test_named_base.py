@@ -7,6 +7,7 @@ import pytest
 import torch
 from toy_models import (
     build,
+    build_prefix,
     logits_of,
     random_rows,
     save_named_base,
@@ -15,7 +16,7 @@ from toy_models import (
 )
 
 from ecg_fairseq.errors import CheckpointError, EcgError
-from ecg_fairseq.networks.language_model.prompt import build_prefix, pack
+from ecg_fairseq.networks.language_model.prompt import pack
 from ecg_fairseq.networks.language_model.text_tokenizer import load_text_tokenizer
 
 # family, tied output table, rows beyond the tokenizer's
@@ -198,3 +199,62 @@ def test_pickled_weights_are_not_read(llama, tmp_path):
     torch.save(load_file(f"{llama}/model.safetensors"), folder / "pytorch_model.bin")
     with pytest.raises(EcgError, match="safetensors"):
         build(load_text_tokenizer(llama), llm=str(folder))
+
+
+def trained_groups(model) -> set[str]:
+    """Which parts of the model train, read off its parameters."""
+    groups = set()
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            kinds = {"lora_": "lora", "norm": "norms", "trainable_tokens_delta": "new_rows"}
+            groups.add(next((kind for key, kind in kinds.items() if key in name), name))
+    return groups
+
+
+@pytest.mark.parametrize(
+    ("tuning", "expected"),
+    [
+        ("lora", {"lora", "new_rows"}),
+        ("lora+norms", {"lora", "norms"}),
+        ("lora+norms+new_rows", {"lora", "norms", "new_rows"}),
+        ("new_rows", {"new_rows"}),
+        ("norms", {"norms"}),
+        ("norms+new_rows", {"norms", "new_rows"}),
+    ],
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_tuning_names_what_trains_and_reloads(folders, tuning, expected, tied):
+    folder = folders["llama", tied, 0]
+    model = make(folder, tuning=tuning)
+    assert trained_groups(model) == expected
+    sequences = sequences_for(model)
+    old, table = model.vocabulary.num_text_rows, input_table(model)
+    losses = train_two_steps(model, sequences)
+    assert losses[1] < losses[0]
+    moved = input_table(model) != table
+    assert not moved[:old].any()
+    assert bool(moved[old:].any()) == ("new_rows" in expected)
+    after = logits_of(model, sequences)
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert sum(tensor.numel() for tensor in saved.values()) < sum(
+        weight.numel() for weight in model.parameters()
+    )
+    other = make(folder, seed=2, tuning=tuning)
+    assert not torch.equal(logits_of(other, sequences), after)
+    other.load_checkpoint_tensors(saved)
+    assert torch.equal(logits_of(other, sequences), after)
+
+
+@pytest.mark.parametrize("tuning", ["full", "all", "lora+all"])
+def test_all_is_full_tuning(llama, tuning):
+    model = make(llama, tuning=tuning)
+    assert all(weight.requires_grad for weight in model.parameters())
+    assert not any("lora_" in name for name, _ in model.named_parameters())
+    with pytest.raises(EcgError, match=r"task\.autocast=bf16"):
+        make(llama, tuning=tuning, base_dtype="bfloat16")
+
+
+@pytest.mark.parametrize("tuning", ["lora+rows", "norms+full", "", "lora+"])
+def test_unknown_parts_are_named(llama, tuning):
+    with pytest.raises(EcgError, match=r"nor parts joined by \+ \(lora, norms, new_rows, all\)"):
+        make(llama, tuning=tuning)

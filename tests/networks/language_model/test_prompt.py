@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_models import build_prefix, builder_of
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.networks.language_model.prompt import (
     IGNORED_LABEL,
-    build_prefix,
     cut_lengths,
-    fit_ecgs,
     pack,
     pad_left,
     pad_packed,
-    prefix_length,
 )
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
@@ -22,6 +20,14 @@ from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 VOCABULARY = EcgVocabulary(10, tuple(range(97, 123)), bos_id=1, eos_id=2)
 NO_BOS = EcgVocabulary(10, tuple(range(97, 123)), bos_id=None, eos_id=2)
 ECG = np.array([10, 11, 12, 13])
+
+
+def prefix_length(counts, vocabulary):
+    return builder_of(vocabulary).shared_length(counts)
+
+
+def fit_ecgs(ecgs, num_text_tokens, max_sequence, vocabulary, allow_cut, name):
+    return builder_of(vocabulary).fit(ecgs, num_text_tokens, max_sequence, allow_cut, name)
 
 
 def _published(ecg, question, answer, padded_to):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from toy_models import FAMILIES, build, logits_of, random_rows, text_tokenizer
+from toy_models import FAMILIES, build, build_prefix, logits_of, random_rows, text_tokenizer
 
-from ecg_fairseq.networks.language_model.prompt import build_prefix, pack, pad_left
+from ecg_fairseq.networks.language_model.prompt import pack, pad_left
 
 TOLERANCE = 1e-5
 

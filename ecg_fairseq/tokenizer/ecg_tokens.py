@@ -1,0 +1,119 @@
+"""What the rest of the package asks of ECG tokens, whatever makes them.
+
+``EcgTokens`` is the face that language models, token caches, tasks and ``predict`` see; ECG-BPE is
+one kind of it. A kind is registered by name; its class offers two class methods, ``load(path)`` and
+``from_state(state)``, beside the protocol. Token files are JSON and name their ``kind``.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.files import read_json
+
+DEFAULT_KIND = "ecg_bpe"
+# A list of merges is the largest thing a token file holds; weights lie in files beside it.
+MAX_FILE_BYTES = 1 << 28
+
+# kind -> its class, or "module:class" that is imported when a file of this kind is opened
+_KINDS: dict[str, Any] = {DEFAULT_KIND: "ecg_fairseq.tokenizer.tokenizer:EcgTokenizer"}
+
+
+@runtime_checkable
+class EcgTokens(Protocol):
+    """Segments of ECG to token ids and back.
+
+    Attributes:
+        kind: the name it is registered under.
+        recipe: ``{"name", "hash"}`` of the preprocessing it was made for, or None.
+        split_hash: hash of the patient split it was trained on, or None.
+    """
+
+    kind: ClassVar[str]
+    recipe: dict[str, Any] | None
+    split_hash: str | None
+
+    @property
+    def num_ids(self) -> int:
+        """Number of ids; every id is below it."""
+
+    def sha256(self) -> str:
+        """Return a hash of everything that the ids depend on."""
+
+    def emitted_ids(self) -> np.ndarray:
+        """Return the sorted int64 ids that :meth:`encode` can give."""
+
+    def encode(self, segments: np.ndarray) -> list[np.ndarray]:
+        """Return the int64 ids (S,) of each segment.
+
+        Args:
+            segments: (B, L, T) float32, as the recipe gives them.
+        """
+
+    def decode(self, ids: Any) -> np.ndarray:
+        """Return the segment (L, T) float32 that ids (S,) stand for."""
+
+    def spans(self, ids: Any) -> np.ndarray:
+        """Return int64 (S, 3): lead, first sample and one past the last sample of every token.
+
+        Lead -1 means all leads. Where leads are written one after another, a token may go on in
+        the next lead: its end then lies beyond the last sample of the lead that it starts in.
+        """
+
+    def state(self) -> Any:
+        """Return what a checkpoint holds to build it anew: plain types and tensors."""
+
+    def save(self, path: Path | str) -> None:
+        """Write a file that :func:`open_tokens` reads."""
+
+
+def register_kind(kind: str, maker: Any) -> None:
+    """Make a kind of ECG tokens known.
+
+    Args:
+        kind: the name in token files and checkpoints.
+        maker: the class, or ``"module:class"`` to import when it is needed.
+    """
+    _KINDS[kind] = maker
+
+
+def open_tokens(path: Path | str) -> EcgTokens:
+    """Open a token file of any kind; without ``kind`` it is an ECG-BPE ``tokenizer.json``.
+
+    Raises:
+        TokenizerError: missing, damaged, too large, or of an unknown kind.
+    """
+    path = Path(path)
+    if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+        raise TokenizerError(
+            f"{path} has {path.stat().st_size} bytes; a tokenizer file has at most {MAX_FILE_BYTES}"
+        )
+    value = read_json(path, TokenizerError, "tokenizer")
+    kind = value.get("kind", DEFAULT_KIND) if isinstance(value, dict) else DEFAULT_KIND
+    return cast(EcgTokens, _maker(kind, str(path)).load(path))
+
+
+def tokens_from_state(kind: str, state: Any) -> EcgTokens:
+    """Rebuild the ECG tokens of a checkpoint from its kind and :meth:`EcgTokens.state`.
+
+    Raises:
+        TokenizerError: an unknown kind, or a damaged state.
+    """
+    return cast(EcgTokens, _maker(kind, "the checkpoint").from_state(state))
+
+
+def _maker(kind: Any, where: str) -> Any:
+    """Return the class of a kind."""
+    maker = _KINDS.get(kind) if isinstance(kind, str) else None
+    if maker is None:
+        raise TokenizerError(
+            f"{where} holds ECG tokens of kind {kind!r}; this program knows "
+            f"{', '.join(sorted(_KINDS))}: use the program version that wrote it"
+        )
+    if isinstance(maker, str):
+        module, _, name = maker.partition(":")
+        return getattr(importlib.import_module(module), name)
+    return maker
