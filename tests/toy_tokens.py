@@ -18,6 +18,7 @@ from ecg_fairseq.tokenizer.ecg_tokens import register_kind
 STRETCH = 50
 
 
+@register_kind
 class LeadLevels:
     """Uniform quantizer of the samples of a lead, one token a stretch.
 
@@ -98,6 +99,3 @@ class LeadLevels:
             state["recipe"],
             state["split_hash"],
         )
-
-
-register_kind(LeadLevels.kind, LeadLevels)

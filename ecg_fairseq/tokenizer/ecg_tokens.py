@@ -1,13 +1,13 @@
 """What the rest of the package asks of ECG tokens, whatever makes them.
 
 ``EcgTokens`` is the face that language models, token caches, tasks and ``predict`` see; ECG-BPE is
-one kind of it. A kind is registered by name; its class offers two class methods, ``load(path)`` and
-``from_state(state)``, beside the protocol. Token files are JSON and name their ``kind``.
+one kind of it. A kind is registered by its class (``tokenizer/__init__`` imports the shipped ones),
+which offers two class methods, ``load(path)`` and ``from_state(state)``, beside the protocol. Token
+files are JSON and name their ``kind``.
 """
 
-import importlib
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -18,8 +18,8 @@ DEFAULT_KIND = "ecg_bpe"
 # A list of merges is the largest thing a token file holds; weights lie in files beside it.
 MAX_FILE_BYTES = 1 << 28
 
-# kind -> its class, or "module:class" that is imported when a file of this kind is opened
-_KINDS: dict[str, Any] = {DEFAULT_KIND: "ecg_fairseq.tokenizer.tokenizer:EcgTokenizer"}
+_KINDS: dict[str, Any] = {}
+_Class = TypeVar("_Class", bound=type)
 
 
 @runtime_checkable
@@ -70,14 +70,10 @@ class EcgTokens(Protocol):
         """Write a file that :func:`open_tokens` reads."""
 
 
-def register_kind(kind: str, maker: Any) -> None:
-    """Make a kind of ECG tokens known.
-
-    Args:
-        kind: the name in token files and checkpoints.
-        maker: the class, or ``"module:class"`` to import when it is needed.
-    """
-    _KINDS[kind] = maker
+def register_kind(tokens: _Class) -> _Class:
+    """Make a class of ECG tokens known under its ``kind``; to be used as a decorator."""
+    _KINDS[tokens.kind] = tokens  # type: ignore[attr-defined]  # classes of the protocol have one
+    return tokens
 
 
 def open_tokens(path: Path | str) -> EcgTokens:
@@ -93,7 +89,7 @@ def open_tokens(path: Path | str) -> EcgTokens:
         )
     value = read_json(path, TokenizerError, "tokenizer")
     kind = value.get("kind", DEFAULT_KIND) if isinstance(value, dict) else DEFAULT_KIND
-    return cast(EcgTokens, _maker(kind, str(path)).load(path))
+    return cast(EcgTokens, _class_of(kind, str(path)).load(path))
 
 
 def tokens_from_state(kind: str, state: Any) -> EcgTokens:
@@ -102,18 +98,14 @@ def tokens_from_state(kind: str, state: Any) -> EcgTokens:
     Raises:
         TokenizerError: an unknown kind, or a damaged state.
     """
-    return cast(EcgTokens, _maker(kind, "the checkpoint").from_state(state))
+    return cast(EcgTokens, _class_of(kind, "the checkpoint").from_state(state))
 
 
-def _maker(kind: Any, where: str) -> Any:
+def _class_of(kind: Any, where: str) -> Any:
     """Return the class of a kind."""
-    maker = _KINDS.get(kind) if isinstance(kind, str) else None
-    if maker is None:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise TokenizerError(
             f"{where} holds ECG tokens of kind {kind!r}; this program knows "
             f"{', '.join(sorted(_KINDS))}: use the program version that wrote it"
         )
-    if isinstance(maker, str):
-        module, _, name = maker.partition(":")
-        return getattr(importlib.import_module(module), name)
-    return maker
+    return _KINDS[kind]

@@ -17,7 +17,7 @@ import numpy as np
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.files import atomic_write, read_json
 from ecg_fairseq.tokenizer.core import MODES, AnyEncoder, make_encoder
-from ecg_fairseq.tokenizer.ecg_tokens import DEFAULT_KIND, MAX_FILE_BYTES
+from ecg_fairseq.tokenizer.ecg_tokens import DEFAULT_KIND, MAX_FILE_BYTES, register_kind
 from ecg_fairseq.tokenizer.merges import (
     NUM_BASE_IDS,
     checked_ids,
@@ -34,6 +34,7 @@ FORMAT = "ecg_fairseq.tokenizer"
 VERSION = 1
 
 
+@register_kind
 @dataclass(frozen=True, eq=False)
 class EcgTokenizer:
     """Byte-pair tokenizer of quantised ECG. Ids 0..255 are bytes, merge k has id 256 + k.
