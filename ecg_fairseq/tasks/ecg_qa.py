@@ -21,7 +21,11 @@ from ecg_fairseq.data.provenance import (
     check_tokenizer_matches,
     registered_tokenizer,
 )
-from ecg_fairseq.data.questions.answer_generator import AnswerGenerator, TextDictionary
+from ecg_fairseq.data.questions.answer_generator import (
+    AnswerGenerator,
+    TextDictionary,
+    written_answers,
+)
 from ecg_fairseq.data.questions.question_dataset import (
     AnswerQuestions,
     EncodedQuestion,
@@ -32,6 +36,7 @@ from ecg_fairseq.data.questions.question_dataset import (
 from ecg_fairseq.data.tokens.cached_tokens import EcgTokens, load_ecg_tokens
 from ecg_fairseq.errors import EcgError, ManifestError
 from ecg_fairseq.evaluation.answers.blind import blind_partners
+from ecg_fairseq.evaluation.answers.prediction_file import PredictionFile
 from ecg_fairseq.networks.language_model.answering import DecodingOptions
 from ecg_fairseq.networks.language_model.prompt import prefix_length
 from ecg_fairseq.networks.language_model.text_tokenizer import (
@@ -98,6 +103,9 @@ class EcgQaConfig(FairseqDataclass):
     )
     max_new_tokens: int = field(default=64, metadata={"help": "longest answer in text tokens"})
     seed: int = II("common.seed")
+    results_path: Optional[str] = II("common_eval.results_path")
+    num_shards: int = II("dataset.num_shards")
+    shard_id: int = II("dataset.shard_id")
     common_precision: str = COMMON_PRECISION
 
 
@@ -111,6 +119,7 @@ class EcgQaTask(AutocastTask):
         self.ecg_tokenizer = registered_tokenizer(self.manifest, cfg.ecg_tokenizer)
         check_tokenizer_matches(self.ecg_tokenizer, self.manifest, cfg.external_test)
         self.max_sequence = cfg.max_sequence
+        self._predictions: Optional[PredictionFile] = None
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
 
@@ -217,6 +226,9 @@ class EcgQaTask(AutocastTask):
             indices, encoded = self._answering_items(questions)
             items = [[question] for question in encoded]
             self.datasets[split] = AnswerQuestions(indices, items, *arguments, False, self.cfg.seed)
+            if self.cfg.results_path:
+                folder = Path(self.cfg.results_path)
+                self._predictions = PredictionFile(folder, questions, self.cfg.blind)
         logger.info(
             f"{split}: {len(questions):,} questions in {len(self.datasets[split]):,} sequences"
         )
@@ -277,6 +289,21 @@ class EcgQaTask(AutocastTask):
         eos = self.text_tokenizer.eos_id
         return tuple((*ids, eos) for ids in self.text_tokenizer.encode_many(answers))
 
+    def get_batch_iterator(self, dataset: Any, *arguments: Any, **options: Any) -> Any:
+        """Return fairseq's batches; answering heeds ``--num-shards``, which fairseq-generate drops.
+
+        What this shard answers is noted: its predictions are written when all of it is there.
+        """
+        if not isinstance(dataset, AnswerQuestions):
+            return super().get_batch_iterator(dataset, *arguments, **options)
+        if self.cfg.num_shards > 1:
+            options |= {"num_shards": self.cfg.num_shards, "shard_id": self.cfg.shard_id}
+        batches = super().get_batch_iterator(dataset, *arguments, **options)
+        if self._predictions is not None:
+            own = batches.frozen_batches[batches.shard_id :: batches.num_shards]
+            self._predictions.expect(dataset.indices[place] for batch in own for place in batch)
+        return batches
+
     def build_generator(
         self, models: Sequence[Any], args: Any, *arguments: Any, **options: Any
     ) -> AnswerGenerator:
@@ -300,7 +327,11 @@ class EcgQaTask(AutocastTask):
     ) -> list[list[dict[str, Any]]]:
         """Answer a batch of prompts with the first model."""
         with autocast(self.cfg.autocast, sample["net_input"]["src_tokens"].device):
-            return generator.generate(models[0], sample)
+            hypotheses = generator.generate(models[0], sample)
+        if self._predictions is not None:
+            for index, found in zip(sample["id"].tolist(), hypotheses, strict=True):
+                self._predictions.add(index, written_answers(found, self.target_dictionary))
+        return hypotheses
 
     def max_positions(self) -> int:
         """Longest sequence S."""

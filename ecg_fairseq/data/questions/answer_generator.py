@@ -1,10 +1,13 @@
 """What fairseq-generate calls: answers and closed-set scores as fairseq hypotheses."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ecg_fairseq.evaluation.answers.predictions import Candidate
 from ecg_fairseq.networks.language_model.answering import (
     DecodingOptions,
     generate_answers,
@@ -52,8 +55,8 @@ class AnswerGenerator:
     """Turns a batch of prompts into fairseq hypotheses.
 
     The first hypothesis of a prompt is the free-text answer; behind it stand the candidates of its
-    closed set, each with its summed log probability. fairseq prints them all as H-/D-/P- lines, and
-    ``ecg-fairseq score`` reads them from there.
+    closed set, each with its summed log probability. fairseq prints them all as H-/D-/P- lines; the
+    task writes the same answers to ``predictions.jsonl`` (:func:`written_answers`).
 
     Args:
         decoding: how free text is generated.
@@ -91,6 +94,14 @@ class AnswerGenerator:
             for number, log_probabilities in enumerate(scores[place], start=1):
                 tokens = labels[(segments == number) & (labels != IGNORED_LABEL)]
                 hypotheses[row].append(_hypothesis(tokens, log_probabilities))
+
+
+def written_answers(hypotheses: Sequence[Hypothesis], text: TextDictionary) -> list[Candidate]:
+    """Return a prompt's hypotheses as fairseq prints them: text, and score to base 2."""
+    return [
+        Candidate(text.string(hypothesis["tokens"]), hypothesis["score"] / math.log(2))
+        for hypothesis in hypotheses
+    ]
 
 
 def _hypothesis(tokens: Tensor, log_probabilities: Tensor) -> Hypothesis:
