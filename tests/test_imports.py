@@ -30,7 +30,7 @@ LEVELS = {
     "manifests": 3,
     "scripts": 3,
 }
-SHARED_BY_ALL = {"", "errors", "files", "progress"}
+SHARED_BY_ALL = {"", "errors", "files", "moved_modules", "progress"}
 FAIRSEQ_FREE_ROOMS = [room for room, level in LEVELS.items() if level <= 1]
 FORBIDDEN_LIBRARIES = {
     **{room: {"fairseq", "fairseq_cli"} for room in FAIRSEQ_FREE_ROOMS},

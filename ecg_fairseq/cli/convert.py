@@ -4,8 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from ecg_fairseq.networks.ecg_fm.config import KEY_STYLES
+
 PROJECTS = ("fairseq-signals",)
-KEY_STYLES = ("weight_g", "parametrizations")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ from typing import List, Optional
 from ecg_fairseq.errors import EcgError
 
 EXTRACTOR_MODES = ("default", "layer_norm")
+# How fairseq-signals has spelled the weights of its positional convolution (convert.py).
+KEY_STYLES = ("weight_g", "parametrizations")
 SPAN_SELECTIONS = ("static", "uniform", "normal", "poisson")
 
 

@@ -16,6 +16,7 @@ from ecg_fairseq.errors import CheckpointError
 from ecg_fairseq.files import atomic_write, sha256_of_file
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of, stored_config
+from ecg_fairseq.networks.ecg_fm.config import KEY_STYLES
 from ecg_fairseq.networks.ecg_fm.fairseq_signals_file import plain, read_foreign_checkpoint
 from ecg_fairseq.networks.ecg_fm.tensor_sizes import guess_model, reconcile, sizes_of
 
@@ -27,7 +28,6 @@ MODEL_NAMES = {
     "ecg_transformer_classifier": "ecg_transformer_classifier",
     "arcface": "arcface",
 }
-KEY_STYLES = ("weight_g", "parametrizations")
 # older spelling -> the one that torch uses now, and so do we
 _WEIGHT_NORM = {
     "conv_pos.pos_conv.0.weight_g": "conv_pos.pos_conv.0.parametrizations.weight.original0",
