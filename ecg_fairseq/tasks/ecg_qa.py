@@ -157,12 +157,12 @@ class EcgQaTask(AutocastTask):
     @property
     def source_dictionary(self) -> TextDictionary:
         """Prints questions."""
-        return TextDictionary(self.text_tokenizer, self.vocabulary)
+        return TextDictionary(self)
 
     @property
     def target_dictionary(self) -> TextDictionary:
         """Prints answers."""
-        return TextDictionary(self.text_tokenizer, self.vocabulary)
+        return TextDictionary(self)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold besides weights, in plain types."""

@@ -128,6 +128,17 @@ def test_the_predictions_file_equals_the_log_to_the_digit(toy, run, answers):
         assert [candidate["score"] for candidate in closed_set] == printed[number][1:]
 
 
+def test_answers_are_printed_by_the_checkpoints_text_tokenizer(
+    toy, checkpoint, tmp_path, run, answers
+):
+    """fairseq takes the task's dictionaries before it loads the checkpoint."""
+    text = generate(toy.path, checkpoint, tmp_path, "--text-vocab-size", "300")
+    assert lines_of(text, "T") == lines_of(answers, "T")
+    expected = read_predictions(run / "predictions.jsonl")
+    assert read_answers(tmp_path / "generate-test.txt", toy.questions("test"), False) == expected
+    assert predictions_from_log(tmp_path / "generate-test.txt", toy.questions("test")) == expected
+
+
 def test_a_quiet_run_leaves_its_predictions(toy, checkpoint, tmp_path, run, answers):
     text = generate(toy.path, checkpoint, tmp_path, "--quiet", "--batch-size", "6")
     assert lines_of(text, "D") == {}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,12 +20,32 @@ from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 Hypothesis = dict[str, Any]
 
 
-class TextDictionary:
-    """The face of a text tokenizer that fairseq's printing and scoring ask for."""
+class HasTextTokenizer(Protocol):
+    """What knows a text tokenizer and the id space over it: the task."""
 
-    def __init__(self, text_tokenizer: TextTokenizer, vocabulary: EcgVocabulary) -> None:
-        self.text_tokenizer = text_tokenizer
-        self.vocabulary = vocabulary
+    @property
+    def text_tokenizer(self) -> TextTokenizer:
+        """The one in use now."""
+
+    @property
+    def vocabulary(self) -> EcgVocabulary:
+        """Its rows among those of the model."""
+
+
+class TextDictionary:
+    """The face of a text tokenizer that fairseq's printing and scoring ask for.
+
+    fairseq-generate takes it before it loads the checkpoint, which may bring another tokenizer: so
+    the owner is asked each time.
+    """
+
+    def __init__(self, owner: HasTextTokenizer) -> None:
+        self._owner = owner
+
+    @property
+    def vocabulary(self) -> EcgVocabulary:
+        """The id space in use now."""
+        return self._owner.vocabulary
 
     def __len__(self) -> int:
         return self.vocabulary.size
@@ -48,7 +68,7 @@ class TextDictionary:
 
     def string(self, rows: Tensor, *arguments: Any, **options: Any) -> str:
         """Return the text among ``rows`` in one line; ECG and special rows are left out."""
-        return self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
+        return self._owner.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
 
 
 class AnswerGenerator:
