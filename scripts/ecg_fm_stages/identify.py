@@ -21,7 +21,7 @@ from ecg_fairseq.networks.encoders.trained_encoder import load_trained_encoder, 
 from ecg_fairseq.records.segments.segment_list import IdentificationList
 from ecg_fairseq.signal.beats import QRS_BAND_HZ, BeatWindow, detect_beats, median_beat
 from ecg_fairseq.signal.filters import butterworth, zero_phase
-from ecg_fm_stages.stored_signals import stored_signals
+from ecg_fm_stages.predict_labels import stored_signals
 
 # Row -> seconds before and after the steepest part of the QRS.
 _BEATS_S = {"typical beat": (0.20, 0.40), "typical QRS": (0.06, 0.10)}

@@ -25,8 +25,7 @@ from ecg_fairseq.records.labels.label_files import (
 )
 from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.record_row import SPLITS
-from parity_systems.arrays import difference
-from parity_systems.check import Check
+from parity_systems.check import Check, difference
 
 _SIZES = re.compile(r"(label_def|pos_weight)_(\d+)_(\d+)_(\d+)\.(csv|txt)")
 
