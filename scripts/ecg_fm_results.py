@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from ecg_fm_stages.graph import StepGraph
 from ecg_fm_stages.plan import Plan, make_plan
 from ecg_fm_stages.results import write_results
+from steps.graph import StepGraph
 
 from ecg_fairseq.errors import EcgError
 

@@ -12,7 +12,7 @@ from ecg_fairseq.errors import EcgError
 # Step -> module of ecg_fm_stages, with ``add_arguments(parser)`` and ``run(arguments)``.
 STEPS = {
     "draw-labels": "draw_labels",
-    "people": "people",
+    "people": "patients",
     "predict": "predict_labels",
     "probe": "probe_labels",
     "identify": "identify",

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.signal.compiled import compiled_core
 from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer, twin
-from ecg_fairseq.tokenizer.core import compiled_core
 from ecg_fairseq.tokenizer.merges import checked_merges
 from ecg_fairseq.tokenizer.pickles import read_plain_pickle
 from ecg_fairseq.tokenizer.training import TrainingOptions, train_tokenizer

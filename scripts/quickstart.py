@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quickstart_stages.plan import Plan, make_plan
 from quickstart_stages.results import write_results
-from quickstart_stages.runner import StageRunner
+from steps.runner import CommandRunner
 
 from ecg_fairseq.errors import EcgError
 
@@ -26,9 +26,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(plan: Plan) -> None:
     """Run all stages and write results.json and report.html."""
-    runner = StageRunner(plan.out)
+    runner = CommandRunner(plan.out)
     for stage in plan.stages():
-        runner.run(stage)
+        if stage.done is not None and stage.done.exists():
+            runner.pass_over(stage.name)
+        else:
+            runner.run(stage.name, stage.command)
     write_results(plan, runner)
     print(plan.out / "report.html")
     print(plan.out / "results.json")

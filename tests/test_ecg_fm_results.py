@@ -29,6 +29,10 @@ def stage(name: str) -> ModuleType:
     return importlib.import_module(f"ecg_fm_stages.{name}")
 
 
+def graph_module() -> ModuleType:
+    return importlib.import_module("steps.graph")
+
+
 # ---- the graph of steps --------------------------------------------------------------------------
 
 
@@ -37,7 +41,7 @@ def count_step(out: Path, name: str, needs: tuple[str, ...] = (), inputs: tuple[
     program = f"open({str(out / 'count' / name)!r}, 'a').write('x')"
     program += f"; open({str(out / name)!r}, 'w').write('done')"
     command = (sys.executable, "-c", program)
-    return stage("graph").Step(name, command, out / name, needs, inputs)
+    return graph_module().Step(name, command, out / name, needs, inputs)
 
 
 def runs(out: Path, name: str) -> int:
@@ -55,7 +59,7 @@ def test_steps_run_once_and_again_when_their_inputs_change(tmp_path: Path) -> No
             count_step(out, "train", ("data",), (settings,)),
             count_step(out, "score", ("train",)),
         ]
-        graph = stage("graph").StepGraph(out, jobs=2)
+        graph = graph_module().StepGraph(out, jobs=2)
         graph.run(steps)
         assert set(graph.seconds) == {"data", "train", "score"}
 
@@ -71,7 +75,7 @@ def test_steps_run_once_and_again_when_their_inputs_change(tmp_path: Path) -> No
 
 
 def test_a_failed_step_is_told_and_not_taken_for_done(tmp_path: Path) -> None:
-    graph = stage("graph")
+    graph = graph_module()
     bad = graph.Step("bad", (sys.executable, "-c", "print('no room'); raise SystemExit(3)"))
     after = count_step(tmp_path, "after", ("bad",))
     for _ in range(2):
@@ -109,7 +113,7 @@ def test_a_full_run_takes_the_shipped_settings(tmp_path: Path) -> None:
     for step in trainings:
         assert all(word.startswith(kept) for word in step.command[3:]), step.command
         assert any(path.suffix == ".yaml" for path in step.inputs)
-    assert plan.size.people[2] >= 200
+    assert plan.size.identified[2] >= 200
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,7 @@ def test_few_labels_are_of_some_training_patients_and_of_all_others(tmp_path: Pa
 
 
 def test_people_differ_in_anatomy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    people = stage("people")
+    people = stage("patients")
     seen = []
 
     def simulate(findings, anatomy, nuisance, fs_hz, random):
@@ -177,7 +181,7 @@ def test_people_differ_in_anatomy_alone(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_typical_beats_find_people_whom_signals_do_not() -> None:
-    people, identify = stage("people"), stage("identify")
+    people, identify = stage("patients"), stage("identify")
     visits = [
         np.stack([people.recording_of(person, visit, 1)[:, :2500] for person in range(12)])
         for visit in range(2)

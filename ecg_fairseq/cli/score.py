@@ -5,13 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.files import write_json
 
 if TYPE_CHECKING:
-    from ecg_fairseq.evaluation.answers.predictions import Prediction
     from ecg_fairseq.records.manifest.folder import Manifest
-    from ecg_fairseq.records.questions.question import Question
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,17 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the answers; print a table and write the files."""
-    from ecg_fairseq.evaluation.answers.predictions import write_predictions
+    from ecg_fairseq.evaluation.answers.prediction_file import read_answers
+    from ecg_fairseq.evaluation.answers.predictions import PREDICTIONS_FILE, write_predictions
     from ecg_fairseq.evaluation.answers.score_table import format_scores
     from ecg_fairseq.evaluation.answers.scores import score_predictions
     from ecg_fairseq.evaluation.answers.text_metrics import mean_bert_score
 
     manifest = _open_manifest(arguments.manifest)
     questions = None if manifest is None else manifest.questions(arguments.subset)
-    predictions = _read_answers(arguments.answers, questions, is_blind=False)
+    predictions = read_answers(arguments.answers, questions, is_blind=False)
     blind = None
     if arguments.blind is not None:
-        blind = _read_answers(arguments.blind, questions, is_blind=True)
+        blind = read_answers(arguments.blind, questions, is_blind=True)
     scores = score_predictions(
         predictions, blind, num_resamples=arguments.resamples, seed=arguments.seed
     )
@@ -66,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         scores.update(mean_bert_score(*texts, model=arguments.bertscore))
     scores = {"subset": arguments.subset, **scores, **_provenance(manifest)}
     folder = arguments.answers.parent if arguments.out is None else arguments.out
-    write_predictions(folder / "predictions.jsonl", predictions)
+    write_predictions(folder / PREDICTIONS_FILE, predictions)
     if blind is not None:
         write_predictions(folder / "blind_predictions.jsonl", blind)
     write_json(folder / "scores.json", scores)
@@ -88,57 +86,6 @@ def _open_manifest(path: Path | None) -> "Manifest | None":
     from ecg_fairseq.records.manifest.folder import Manifest
 
     return Manifest.load(path)
-
-
-def _read_answers(
-    path: Path, questions: "list[Question] | None", is_blind: bool
-) -> "list[Prediction]":
-    """Read a log or a predictions file; the latter is told by its name or its first character."""
-    from ecg_fairseq.evaluation.answers.blind import blind_partners
-    from ecg_fairseq.evaluation.answers.generate_log import predictions_from_log
-    from ecg_fairseq.evaluation.answers.predictions import read_predictions
-
-    if _holds_predictions(path):
-        predictions = read_predictions(path)
-        if questions is not None:
-            _check_against_manifest(path, predictions, questions, is_blind)
-        return predictions
-    if questions is None:
-        raise ScoreError(
-            f"{path} is a log of fairseq-generate; give the manifest folder after it, so that "
-            "answers can be joined with their questions"
-        )
-    if not is_blind:
-        return predictions_from_log(path, questions)
-    partners = blind_partners(questions)
-    return predictions_from_log(
-        path, questions, [None if i is None else questions[i] for i in partners]
-    )
-
-
-def _holds_predictions(path: Path) -> bool:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return path.suffix == ".jsonl" or stream.read(1) == "{"
-    except OSError as cause:
-        raise ScoreError(f"the answers {path} cannot be read: {cause}") from cause
-
-
-def _check_against_manifest(
-    path: Path, predictions: "list[Prediction]", questions: "list[Question]", is_blind: bool
-) -> None:
-    references = {question.id: question.answer_text for question in questions}
-    for prediction in predictions:
-        if references.get(prediction.id) != prediction.reference:
-            raise ScoreError(
-                f"{path}: question {prediction.id!r} with reference {prediction.reference!r} is "
-                "not in the manifest's subset; give the manifest that was answered, or none"
-            )
-    if not is_blind and len(predictions) != len(questions):
-        raise ScoreError(
-            f"{path} answers {len(predictions)} of the manifest's {len(questions)} questions; a "
-            "score of part of them is only given when no manifest is named"
-        )
 
 
 def _provenance(manifest: "Manifest | None") -> dict[str, Any]:

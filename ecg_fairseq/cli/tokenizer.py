@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.progress import MODES as PROGRESS_MODES
+from ecg_fairseq.records.record_row import SPLITS
 
 if TYPE_CHECKING:
     from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer
@@ -234,7 +235,7 @@ def _add_stats(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--tokenizer", type=Path, required=True)
     add("--input", type=Path, required=True, nargs="+", help="manifests or text files to encode")
-    add("--split", default="train", choices=("train", "valid", "test"), help="side of manifests")
+    add("--split", default="train", choices=SPLITS, help="split of manifests")
     add("--limit", type=int, help="at most this many segments or lines of each input")
     add("--against", type=Path, help="another tokenizer: how many tokens do both have?")
     add("--out", type=Path, required=True, metavar="DIR", help="stats.json and figures")

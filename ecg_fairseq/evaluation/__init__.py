@@ -1,5 +1,7 @@
-"""Scores of generated answers: exact match, closed set, text metrics, floors and intervals.
+"""What a model's outputs are worth, always beside floors and with intervals by patient.
 
-Thin layers over sacrebleu, rouge-score and nltk. Needs no fairseq and no torch; nothing here reads
-signals or runs a model.
+``answers/`` scores written answers, ``labels/`` probabilities of labels and frozen embeddings;
+``identification.py`` finds patients again, ``intervals.py`` is the bootstrap that all share, and
+``training_log.py`` and ``metrics_csv.py`` hold training curves. Thin layers over sacrebleu,
+rouge-score, nltk and scikit-learn. Needs no fairseq; nothing here reads signals or runs a network.
 """

@@ -1,18 +1,21 @@
-"""How often a probe finds its own person in a gallery."""
+"""How often a probe finds its own patient in a gallery."""
 
 import numpy as np
 
 
 def matched_share(
-    gallery: np.ndarray, gallery_people: np.ndarray, probes: np.ndarray, probe_people: np.ndarray
+    gallery: np.ndarray,
+    gallery_patients: np.ndarray,
+    probes: np.ndarray,
+    probe_patients: np.ndarray,
 ) -> float:
-    """Return the share of probes whose most similar gallery entry is of the same person.
+    """Return the share of probes whose most similar gallery entry is of the same patient.
 
     Args:
         gallery: (G, D); similarity is the dot product, and of equal ones the first counts.
-        gallery_people: (G,).
+        gallery_patients: (G,).
         probes: (P, D).
-        probe_people: (P,).
+        probe_patients: (P,).
 
     Returns:
         0.0 to 1.0; 0.0 when there is no gallery or no probe.
@@ -24,7 +27,7 @@ def matched_share(
     if not len(gallery) or not len(probes):
         return 0.0
     best = (probes.astype(np.float64) @ gallery.astype(np.float64).T).argmax(axis=1)
-    return float((gallery_people[best] == probe_people).mean())
+    return float((gallery_patients[best] == probe_patients).mean())
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -143,7 +143,7 @@ def _counts_section(manifest: Manifest, summary: Mapping[str, Any]) -> str:
 
 
 def _recordings_section(manifest: Manifest) -> str:
-    """Return rates and prepared lengths per side, and the leads."""
+    """Return rates and prepared lengths per split, and the leads."""
     length_s = _segment_seconds(manifest)
     found: Counter[tuple[float, int, str]] = Counter()
     for split in SPLITS:
@@ -253,7 +253,7 @@ def _sheet_section(manifest: Manifest, size: int) -> str:
 
 
 def choose_rows(manifest: Manifest, size: int, seed: int = 0) -> list[RecordRow]:
-    """Draw usable records, sides in turn; the draw does not depend on their order."""
+    """Draw usable records, splits in turn; the draw does not depend on their order."""
 
     def rank(row: RecordRow) -> str:
         return hashlib.sha256(f"{seed}\t{row.record_id}".encode()).hexdigest()

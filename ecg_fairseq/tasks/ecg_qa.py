@@ -16,7 +16,11 @@ from fairseq.tasks import register_task
 from omegaconf import II, MISSING
 
 from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast
-from ecg_fairseq.data.questions.answer_generator import AnswerGenerator, TextDictionary
+from ecg_fairseq.data.questions.answer_generator import (
+    AnswerGenerator,
+    TextDictionary,
+    written_answers,
+)
 from ecg_fairseq.data.questions.question_dataset import (
     AnswerQuestions,
     EncodedQuestion,
@@ -28,6 +32,7 @@ from ecg_fairseq.data.tokens.cached_tokens import CachedTokens, load_ecg_tokens
 from ecg_fairseq.data.tokens.registered_tokenizer import registered_tokenizer
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.evaluation.answers.blind import blind_partners
+from ecg_fairseq.evaluation.answers.prediction_file import PredictionFile
 from ecg_fairseq.networks.language_model.answering import DecodingOptions
 from ecg_fairseq.networks.language_model.layout import DEFAULT_LAYOUT, load_layout
 from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder, patient_header
@@ -96,6 +101,9 @@ class EcgQaConfig(ProvenanceConfig):
     )
     max_new_tokens: int = field(default=64, metadata={"help": "longest answer in text tokens"})
     seed: int = II("common.seed")
+    results_path: Optional[str] = II("common_eval.results_path")
+    num_shards: int = II("dataset.num_shards")
+    shard_id: int = II("dataset.shard_id")
     common_precision: str = COMMON_PRECISION
 
 
@@ -112,6 +120,7 @@ class EcgQaTask(ProvenanceTask):
         check_tokenizer(*made_for, self._present, self.external_test)
         self.layout = load_layout(cfg.prompt_layout)
         self.max_sequence = cfg.max_sequence
+        self._predictions: Optional[PredictionFile] = None
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
 
@@ -154,12 +163,12 @@ class EcgQaTask(ProvenanceTask):
     @property
     def source_dictionary(self) -> TextDictionary:
         """Prints questions."""
-        return TextDictionary(self.text_tokenizer, self.vocabulary)
+        return TextDictionary(self)
 
     @property
     def target_dictionary(self) -> TextDictionary:
         """Prints answers."""
-        return TextDictionary(self.text_tokenizer, self.vocabulary)
+        return TextDictionary(self)
 
     @property
     def present(self) -> Provenance:
@@ -237,6 +246,9 @@ class EcgQaTask(ProvenanceTask):
             indices, encoded = self._answering_items(questions)
             items = [[question] for question in encoded]
             self.datasets[split] = AnswerQuestions(indices, items, *arguments, False, self.cfg.seed)
+            if self.cfg.results_path:
+                folder = Path(self.cfg.results_path)
+                self._predictions = PredictionFile(folder, questions, self.cfg.blind)
         logger.info(
             f"{split}: {len(questions):,} questions in {len(self.datasets[split]):,} sequences"
         )
@@ -318,6 +330,21 @@ class EcgQaTask(ProvenanceTask):
         record = self.manifest.record_row(question.record_ids[0])
         return patient_header(record.age, record.sex)
 
+    def get_batch_iterator(self, dataset: Any, *arguments: Any, **options: Any) -> Any:
+        """Return fairseq's batches; answering heeds ``--num-shards``, which fairseq-generate drops.
+
+        What this shard answers is noted: its predictions are written when all of it is there.
+        """
+        if not isinstance(dataset, AnswerQuestions):
+            return super().get_batch_iterator(dataset, *arguments, **options)
+        if self.cfg.num_shards > 1:
+            options |= {"num_shards": self.cfg.num_shards, "shard_id": self.cfg.shard_id}
+        batches = super().get_batch_iterator(dataset, *arguments, **options)
+        if self._predictions is not None:
+            own = batches.frozen_batches[batches.shard_id :: batches.num_shards]
+            self._predictions.expect(dataset.indices[place] for batch in own for place in batch)
+        return batches
+
     def build_generator(
         self, models: Sequence[Any], args: Any, *arguments: Any, **options: Any
     ) -> AnswerGenerator:
@@ -341,7 +368,11 @@ class EcgQaTask(ProvenanceTask):
     ) -> list[list[dict[str, Any]]]:
         """Answer a batch of prompts with the first model."""
         with autocast(self.cfg.autocast, sample["net_input"]["src_tokens"].device):
-            return generator.generate(models[0], sample)
+            hypotheses = generator.generate(models[0], sample)
+        if self._predictions is not None:
+            for index, found in zip(sample["id"].tolist(), hypotheses, strict=True):
+                self._predictions.add(index, written_answers(found, self.target_dictionary))
+        return hypotheses
 
     def max_positions(self) -> int:
         """Longest sequence S."""

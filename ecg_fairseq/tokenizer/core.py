@@ -1,17 +1,14 @@
-"""Chooses the compiled core ``ecg_bpe`` or, without it, the Python twin with one warning."""
+"""Chooses between the compiled core ``ecg_bpe`` and, without it, the Python twin."""
 
-import importlib
-import logging
-from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.signal.compiled import compiled_core
 from ecg_fairseq.tokenizer import twin
 from ecg_fairseq.tokenizer.quantizer import Quantizer
 
-logger = logging.getLogger(__name__)
 MODES = ("greedy", "bpe")
 
 
@@ -31,20 +28,6 @@ class AnyEncoder(Protocol):
 
     def decode(self, ids: np.ndarray) -> bytes:
         """Return the bytes of ids."""
-
-
-@cache
-def compiled_core() -> Any:
-    """Return the compiled module ``ecg_bpe``, or None after one warning."""
-    try:
-        return importlib.import_module("ecg_bpe")
-    except ImportError as error:
-        logger.warning(
-            "the compiled tokenizer core is missing (%s); using the slow Python twin. "
-            "To build it, install Rust and run: pip install ./rust_bpe",
-            error,
-        )
-        return None
 
 
 def make_encoder(merges: np.ndarray, mode: str) -> AnyEncoder:

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.signal.compiled import compiled_core
 from ecg_fairseq.tokenizer import twin
-from ecg_fairseq.tokenizer.core import MODES, compiled_core
+from ecg_fairseq.tokenizer.core import MODES
 from ecg_fairseq.tokenizer.merges import MAX_MERGES
 from ecg_fairseq.tokenizer.reporting import Reporter
 from ecg_fairseq.tokenizer.tokenizer import EcgTokenizer

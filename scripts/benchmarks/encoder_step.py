@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.profiling import largest_operators, share_outside_products
 from benchmarks.timing import interleave, versions
 
 TOLERANCE = 2e-4
@@ -45,8 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time both updates and profile ours."""
-    from benchmarks.train_step import share_outside_products
-
     torch.manual_seed(1)
     device = torch.device(arguments.device)
     ours, plain = _networks(arguments, device)
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "share_outside_matrix_products": {
             name: share_outside_products(step) for name, step in steps.items()
         },
-        "largest_operators": _largest_operators(steps["ours"]),
+        "largest_operators": largest_operators(steps["ours"]),
         "threads": torch.get_num_threads(),
         **timings.to_dict("fairseq Wav2Vec2Model"),
         "versions": versions(("torch", "fairseq-fixed")),
@@ -169,18 +168,6 @@ def _update_of(network: Any, loss: Any, source: Any, is_bf16: bool) -> Any:
         return float(value.detach())
 
     return update
-
-
-def _largest_operators(call: Any, count: int = 8) -> dict[str, float]:
-    """Return each operator's share of the operators' own time, the largest first."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        call()
-    times = {row.key: row.self_cpu_time_total for row in profiler.key_averages()}
-    total = sum(times.values())
-    largest = sorted(times, key=times.__getitem__, reverse=True)[:count]
-    return {name: round(times[name] / total, 4) for name in largest}
 
 
 def _peak_memory(call: Any) -> int:

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import encoder_step
+from benchmarks.profiling import share_outside_products
 from benchmarks.timing import interleave, versions
-
-# Kernels that do the multiplications; what torch names differently on other devices is close kin.
-_PRODUCTS = ("mm", "convolution", "flash_attention")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,17 +52,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         **timings.to_dict("plain transformers"),
         "versions": versions(("torch", "transformers", "fairseq-fixed")),
     }
-
-
-def share_outside_products(call: Any) -> float:
-    """Return the share of the operators' own time that is not spent in matrix products."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        call()
-    rows = [(row.key, row.self_cpu_time_total) for row in profiler.key_averages()]
-    products = sum(time for name, time in rows if any(part in name for part in _PRODUCTS))
-    return 1.0 - products / sum(time for _, time in rows)
 
 
 def _make_updates(arguments: argparse.Namespace) -> tuple[Any, Any, int]:

@@ -1,9 +1,9 @@
-"""Find people of the test side in a gallery: by signals, by typical beats, by embeddings.
+"""Find patients of the test split in a gallery: by signals, by typical beats, by embeddings.
 
 The first segment of a person's first visit is in the gallery, that of the second visit looks for
 it. All rows see the same z-scored segments. Signals of two visits are not aligned, so their cosine
 is the weakest rival of an encoder; the strongest is the typical QRS, which heart rate changes
-least. Its window and band were chosen on people of another seed (7; 120 people: QRS 0.57, whole
+least. Its window and band were chosen on patients of another seed (7; 120 patients: QRS 0.57, whole
 beat 0.25, signal 0.02).
 """
 
@@ -22,7 +22,7 @@ from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.segments.segment_list import IdentificationList
 from ecg_fairseq.signal.beats import QRS_BAND_HZ, BeatWindow, detect_beats, median_beat
 from ecg_fairseq.signal.filters import butterworth, zero_phase
-from ecg_fm_stages.stored_signals import stored_signals
+from ecg_fm_stages.predict_labels import stored_signals
 
 # Row -> seconds before and after the steepest part of the QRS.
 _BEATS_S = {"typical beat": (0.20, 0.40), "typical QRS": (0.06, 0.10)}
@@ -46,13 +46,13 @@ def run(arguments: argparse.Namespace) -> None:
     pretrained = load_trained_encoder(arguments.pretrained)
     finetuned = load_trained_encoder(arguments.finetuned)
     folder = SegmentFolder.open(arguments.manifest, "identification")
-    lists = [IdentificationList.load(folder.tsv(f"test_{side}")) for side in ("gallery", "probe")]
-    sides = [stored_signals(pretrained, segments) for segments in lists]
+    lists = [IdentificationList.load(folder.tsv(f"test_{part}")) for part in ("gallery", "probe")]
+    parts = [stored_signals(pretrained, segments) for segments in lists]
     fs_hz = pretrained.recipe.strips[0].fs_hz
     features = {
-        "signal": [side.reshape(len(side), -1) for side in sides],
+        "signal": [part.reshape(len(part), -1) for part in parts],
         **{
-            name: [np.stack([beat_of(one, fs_hz, window_s) for one in side]) for side in sides]
+            name: [np.stack([beat_of(one, fs_hz, window_s) for one in part]) for part in parts]
             for name, window_s in _BEATS_S.items()
         },
     }
@@ -62,13 +62,13 @@ def run(arguments: argparse.Namespace) -> None:
         "pretrained + finetuned": finetuned,
     }
     for name, system in encoders.items():
-        features[name] = [system.embeddings(side) for side in sides]
-    people = [segments.label_ids for segments in lists]
-    rows = [{"system": name, **accuracy(*pair, *people)} for name, pair in features.items()]
-    chance = float(np.mean([(people[0] == one).mean() for one in people[1]]))
+        features[name] = [system.embeddings(part) for part in parts]
+    patients = [segments.label_ids for segments in lists]
+    rows = [{"system": name, **accuracy(*pair, *patients)} for name, pair in features.items()]
+    chance = float(np.mean([(patients[0] == one).mean() for one in patients[1]]))
     write_json(
         arguments.out,
-        {"gallery": len(people[0]), "probes": len(people[1]), "chance": chance, "rows": rows},
+        {"gallery": len(patients[0]), "probes": len(patients[1]), "chance": chance, "rows": rows},
     )
 
 
@@ -96,22 +96,25 @@ def _band(signal: np.ndarray, edges_hz: tuple[float, float], fs_hz: float) -> np
 
 
 def accuracy(
-    gallery: np.ndarray, probes: np.ndarray, gallery_people: np.ndarray, probe_people: np.ndarray
+    gallery: np.ndarray,
+    probes: np.ndarray,
+    gallery_patients: np.ndarray,
+    probe_patients: np.ndarray,
 ) -> dict[str, Any]:
-    """Return the share of probes whose nearest gallery entry, by cosine, is their own person.
+    """Return the share of probes whose nearest gallery entry, by cosine, is of their own patient.
 
     Args:
         gallery: (G, D).
         probes: (P, D).
-        gallery_people: int (G,).
-        probe_people: int (P,).
+        gallery_patients: int (G,).
+        probe_patients: int (P,).
 
     Returns:
         ``accuracy`` and its 95 % interval over resampled probes, ``low`` and ``high``; the gallery
         stays as it is.
     """
     likeness = unit_rows(probes) @ unit_rows(gallery).T
-    is_right = (gallery_people[likeness.argmax(axis=1)] == probe_people).astype(float)
-    names = [[str(person)] for person in probe_people]
+    is_right = (gallery_patients[likeness.argmax(axis=1)] == probe_patients).astype(float)
+    names = [[str(patient)] for patient in probe_patients]
     low, high = bootstrap_interval(is_right, names, seed=_SEED_OF_DRAWS)
     return {"accuracy": float(is_right.mean()), "low": low, "high": high}

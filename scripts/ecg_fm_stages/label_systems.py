@@ -1,4 +1,4 @@
-"""Tables of the label systems: areas with intervals, differences, and the gap that is closed."""
+"""Tables of the label systems: AUROC and AUPRC, differences, and the gap that is closed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from ecg_fairseq.evaluation.labels.auroc_bootstrap import (
 from ecg_fairseq.evaluation.labels.auroc_table import (
     DEFAULT_RESAMPLES,
     LEVEL,
-    LabelRow,
     LabelTable,
     difference_table,
     label_table,
@@ -27,7 +26,7 @@ from ecg_fm_stages.plan import FEW_PERCENT, PRETRAINED, RANDOM, SCRATCH, SystemF
 SEED = 1  # of the draws of test patients, the same for all systems
 _SMALLEST_GAP = 1e-6
 _MOST_WITHOUT_GAP = 0.025  # of the draws
-_MACRO = -2  # place of the mean over labels among a problem's areas
+_MACRO = -2  # place of the mean over labels among a problem's labels
 # Systems to be told apart on the same draws: (start, is_probe) of both.
 _COMPARED = (
     ((PRETRAINED, False), (SCRATCH, False)),
@@ -68,11 +67,11 @@ class LabelSystem:
         return first.truth, first.record_ids, first.patient_ids, first.labels
 
     def table(self) -> LabelTable:
-        """Return its areas."""
+        """Return its AUROC and AUPRC."""
         return label_table(self.probabilities, *self.rows, seed=SEED)
 
     def minus(self, other: "LabelSystem") -> LabelTable:
-        """Return its areas less those of another system."""
+        """Return its AUROC and AUPRC less those of another system."""
         return difference_table(self.probabilities, other.probabilities, *self.rows, seed=SEED)
 
 
@@ -117,19 +116,6 @@ def averages(table: LabelTable) -> dict[str, Any]:
     return {"macro": values["macro"], "micro": values["micro"]}
 
 
-def figure(row: LabelRow | dict[str, Any], area: str, is_difference: bool = False) -> str:
-    """Return an area with its interval and its deviation over draws, ``-`` when it has none."""
-    values = row if isinstance(row, dict) else vars(row)
-    value, low, high, deviation = (values[f"{area}{end}"] for end in ("", "_low", "_high", "_sd"))
-    if value is None:
-        return "-"
-    sign = "+" if is_difference else ""
-    text = f"{value:{sign}.3f}"
-    if deviation is not None:
-        text += f" ± {deviation:.3f}"
-    return text if low is None else f"{text} [{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
 def gap_closed(systems: Iterable[LabelSystem]) -> dict[str, Any]:
     """Return how much of the way from a random encoder's probe to finetuning pretraining goes.
 
@@ -158,13 +144,13 @@ def _gap(systems: list[LabelSystem], scores: list[np.ndarray]) -> dict[str, Any]
         LabelProblem(one[:, :, is_common], first.truth[:, is_common], patients) for one in scores
     ]
     once = np.ones((problems[0].num_patients, 1))
-    areas = [float(one.areas(once)[:, _MACRO, AUROC, 0].mean()) for one in problems]
+    aurocs = [float(one.auroc_auprc(once)[:, _MACRO, AUROC, 0].mean()) for one in problems]
     draws = [one.resampled(DEFAULT_RESAMPLES, SEED)[_MACRO, AUROC] for one in problems]
     names = ("random_probe", "pretrained_probe", "pretrained_finetuned")
     found = {
         "labels": int(is_common.sum()),
-        **{name: _known(area) for name, area in zip(names, areas, strict=True)},
-        "share": _known(float(_share(*(np.array([area]) for area in areas))[0])),
+        **{name: _known(auroc) for name, auroc in zip(names, aurocs, strict=True)},
+        "share": _known(float(_share(*(np.array([auroc]) for auroc in aurocs))[0])),
         "low": None,
         "high": None,
     }

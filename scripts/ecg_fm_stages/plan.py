@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from steps.graph import Step
+
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import write_json
-from ecg_fm_stages.graph import Step
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 PROJECT = SCRIPTS.parent
@@ -27,21 +28,21 @@ class Size:
 
     Attributes:
         patients: of the simulated cohort.
-        people: to recognise, on the train, valid and test side.
+        identified: patients to recognise, for train, valid and test.
         saliency_records: recordings with planted ST elevation.
         training: overrides of every training; none in a full run, which takes the shipped settings.
     """
 
     patients: int
-    people: tuple[int, int, int]
+    identified: tuple[int, int, int]
     saliency_records: int
     training: tuple[str, ...] = ()
 
 
-FULL = Size(patients=1500, people=(1000, 60, 220), saliency_records=200)
+FULL = Size(patients=1500, identified=(1000, 60, 220), saliency_records=200)
 SMALL = Size(
     patients=60,
-    people=(8, 3, 6),
+    identified=(8, 3, 6),
     saliency_records=4,
     training=(
         "optimization.max_update=3",
@@ -103,8 +104,8 @@ class Plan:
         return (PRETRAINED, RANDOM, *([TRANSFERRED] if self.pretrained else []))
 
     @property
-    def has_people(self) -> bool:
-        """Whether people are identified: only simulated ones, who differ in anatomy alone."""
+    def identifies(self) -> bool:
+        """Whether patients are identified: only simulated ones, who differ in anatomy alone."""
         return self.ptb_xl is None
 
     def checkpoint(self, training: str, which: str = "best") -> Path:
@@ -133,13 +134,13 @@ class Plan:
         """Yield all steps, each behind those it needs."""
         yield from self._data()
         yield self._train("pretrain", "w2v_cmsc_rlm_tiny", ("manifest",))
-        if self.has_people:
-            yield from self._people()
+        if self.identifies:
+            yield from self._patients()
         # Those that need no pretraining can run beside it.
         for start in sorted(self.starts, key=lambda start: start == PRETRAINED):
             for percent in FINETUNED_PERCENTS:
                 yield from self._finetune(start, percent)
-        if self.has_people:
+        if self.identifies:
             yield from self._identify()
         for start in self.probed:
             yield self._probe(start)
@@ -166,9 +167,9 @@ class Plan:
                 words = ("draw-labels", self.manifest, "--fraction", percent / 100)
                 yield self._own(f"labels_{percent}", words, out, ("manifest",))
 
-    def _people(self) -> Iterator[Step]:
+    def _patients(self) -> Iterator[Step]:
         folder = self.out / "people"
-        counts = ",".join(map(str, self.size.people))
+        counts = ",".join(map(str, self.size.identified))
         yield self._own("people", ("people", "--people", counts), folder, ())
         words = (PROJECT / "manifests/own_data.py", folder / "ecgs.npy", "--fs", 500)
         words += ("--labels", folder / "people.csv", "--split", "column", "--recipe", "ecg_fm")

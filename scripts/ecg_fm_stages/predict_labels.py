@@ -9,11 +9,11 @@ from ecg_fairseq.data.signals.embeddings import check_folder
 from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.evaluation.labels.by_recording import Recordings
 from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_label_predictions
+from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
 from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, read_label_files
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.segments.segment_list import SegmentList
-from ecg_fm_stages.stored_signals import stored_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,3 +43,9 @@ def run(arguments: argparse.Namespace) -> None:
     )
     write_label_predictions(arguments.out, predictions)
     print(f"{len(recordings)} recordings, {len(segments)} segments scored")
+
+
+def stored_signals(system: TrainedEncoder, segments: SegmentList) -> np.ndarray:
+    """Return float32 (N, L, T) of segments of one length; all in memory, 120 kB each."""
+    stored = (segments.read(index) for index in range(len(segments)))
+    return np.concatenate([system.signals.chosen(one.signal[None], one.leads) for one in stored])

@@ -34,22 +34,22 @@ def run(arguments: argparse.Namespace) -> None:
         system = random_encoder(system, arguments.seed)
     names, values = read_label_files(arguments.manifest / LABEL_FOLDER)
     folder = SegmentFolder.open(arguments.manifest)
-    sides = [_side(system, folder, side, values) for side in SIDES]
+    splits = [_split(system, folder, split, values) for split in SIDES]
     try:
         percents = [float(text) for text in arguments.percents.split(",")]
     except ValueError:
         raise EcgError(f"--percents {arguments.percents}; expected numbers as in 1,100") from None
     seeds = range(arguments.seed, arguments.seed + arguments.draws)
-    found = probe_fractions(*sides, fractions=[p / 100 for p in percents], seeds=list(seeds))
+    found = probe_fractions(*splits, fractions=[p / 100 for p in percents], seeds=list(seeds))
     for percent, results in zip(percents, found.values(), strict=True):
         for draw, result in enumerate(results):
             _write(arguments.out / f"{percent:g}_{draw}.tsv", result, names)
 
 
-def _side(
-    system: TrainedEncoder, folder: SegmentFolder, side: str, values: np.ndarray
+def _split(
+    system: TrainedEncoder, folder: SegmentFolder, split: str, values: np.ndarray
 ) -> ProbeData:
-    embeddings = embed_folder(system, folder, [side], EmbeddingOptions(progress="silent"))
+    embeddings = embed_folder(system, folder, [split], EmbeddingOptions(progress="silent"))
     return ProbeData(
         embeddings.values,
         values[embeddings.idx],

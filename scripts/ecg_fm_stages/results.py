@@ -7,12 +7,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from steps.graph import StepGraph
+
 from ecg_fairseq.errors import EcgError, ScoreError
 from ecg_fairseq.evaluation.training_log import read_curves
 from ecg_fairseq.files import atomic_write, read_json, sha256_of_file, write_json
 from ecg_fairseq.records.manifest.folder import read_meta
 from ecg_fm_stages.curves import draw_curves
-from ecg_fm_stages.graph import StepGraph
 from ecg_fm_stages.label_systems import averages, differences, gap_closed, read_system
 from ecg_fm_stages.plan import Plan
 from ecg_fm_stages.table import table_text
@@ -72,7 +73,7 @@ def _command(plan: Plan) -> str:
 
 def _data(plan: Plan) -> dict[str, Any]:
     meta = read_meta(plan.manifest)
-    people = read_meta(plan.out / "people_manifest") if plan.has_people else None
+    identified = read_meta(plan.out / "people_manifest") if plan.identifies else None
     return {
         "name": "PTB-XL recordings" if plan.ptb_xl else "simulated cohort",
         "records": meta["counts"]["records"],
@@ -80,13 +81,13 @@ def _data(plan: Plan) -> dict[str, Any]:
         "label_set": plan.label_set,
         "data_sha256": meta["data_sha256"],
         "split_hash": meta["split"]["hash"],
-        "people_data_sha256": people and people["data_sha256"],
+        "people_data_sha256": identified and identified["data_sha256"],
         "pretrained_sha256": plan.pretrained and sha256_of_file(plan.pretrained),
     }
 
 
 def _optional(plan: Plan, path: Path) -> Any:
-    return read_json(path, EcgError, "identification") if plan.has_people else None
+    return read_json(path, EcgError, "identification") if plan.identifies else None
 
 
 def _saliency(graph: StepGraph) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ecg_fm_stages.label_systems import figure
+from ecg_fairseq.evaluation.labels.auroc_table import figure_text
 
 _FEW_PATIENTS = 1000
 _NAMES_SHOWN = 4
@@ -49,8 +49,8 @@ def _labels(results: dict[str, Any]) -> list[str]:
         "|---|---:|---|---|---|",
     ]
     for row in results["rows"]:
-        cells = (figure(row["macro"], "auroc"), figure(row["macro"], "auprc"))
-        cells += (figure(row["micro"], "auroc"),)
+        cells = (figure_text(row["macro"], "auroc"), figure_text(row["macro"], "auprc"))
+        cells += (figure_text(row["micro"], "auroc"),)
         lines.append(f"| {row['system']} | {row['percent']} % | {' | '.join(cells)} |")
     first = results["rows"][0]
     text = (
@@ -80,7 +80,9 @@ def _some(names: list[str]) -> str:
 def _differences(results: dict[str, Any]) -> list[str]:
     lines = ["| difference | labels | macro AUROC | macro AUPRC |", "|---|---:|---|---|"]
     for row in results["differences"]:
-        cells = [figure(row["macro"], area, is_difference=True) for area in ("auroc", "auprc")]
+        cells = [
+            figure_text(row["macro"], curve, is_difference=True) for curve in ("auroc", "auprc")
+        ]
         lines.append(f"| {row['name']} | {row['percent']} % | {' | '.join(cells)} |")
     return ["\n".join(lines), "Both systems on the same draws of the test patients."]
 

@@ -1,6 +1,8 @@
-"""One comparison of a tensor of ours with a reference's."""
+"""One comparison of a tensor of ours with a reference's, and the difference that it states."""
 
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,10 @@ class Check:
         """Return the line that ``scripts/parity.py`` prints."""
         verdict = "ok" if self.ok else "... FAIL"
         return f"{self.name} {self.max_abs_err:.6g} {self.tolerance:.6g} {verdict}"
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the largest absolute difference; infinity when the shapes differ."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    return float(np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max(initial=0.0))

@@ -8,8 +8,7 @@ import numpy as np
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.rate_change import change_rate
 from ecg_fairseq.signal.recipes import get_recipe
-from parity_systems.arrays import difference
-from parity_systems.check import Check
+from parity_systems.check import Check, difference
 
 RECIPES = ("dual_attention", "dual_attention_reference")
 TOLERANCE = 1e-5

@@ -25,8 +25,7 @@ from ecg_fairseq.records.labels.label_files import (
 )
 from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.record_row import SPLITS
-from parity_systems.arrays import difference
-from parity_systems.check import Check
+from parity_systems.check import Check, difference
 
 _SIZES = re.compile(r"(label_def|pos_weight)_(\d+)_(\d+)_(\d+)\.(csv|txt)")
 
@@ -37,8 +36,8 @@ def checks(case_dir: Path) -> Iterator[Check]:
     table = folder / "labels" / "labels.csv"
     if not table.is_file():
         return
-    sides = _sides(folder / "meta_split.csv")
-    matrix = read_matrix(table, sides)
+    splits = _splits(folder / "meta_split.csv")
+    matrix = read_matrix(table, splits)
     name = f"{folder.name}/labels"
     if (table.parent / MATRIX_FILE).is_file():
         theirs = np.load(table.parent / MATRIX_FILE, allow_pickle=False)
@@ -49,12 +48,12 @@ def checks(case_dir: Path) -> Iterator[Check]:
     for path in sorted(case_dir.iterdir()):
         if found := _SIZES.fullmatch(path.name):
             counts = [int(found[place]) for place in (2, 3, 4)]
-            other = read_matrix(table, _sides_of_counts(matrix, counts))
+            other = read_matrix(table, _splits_of_counts(matrix, counts))
             compare = _definition_checks if found[1] == "label_def" else _weight_checks
             yield from compare(path, other, f"{name}/{'_'.join(map(str, counts))}/")
 
 
-def read_matrix(table: Path, sides: Mapping[int, str]) -> LabelMatrix:
+def read_matrix(table: Path, splits: Mapping[int, str]) -> LabelMatrix:
     """Read ``labels.csv``: row idx of the matrix is the line with that idx."""
     with open(table, encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -65,20 +64,20 @@ def read_matrix(table: Path, sides: Mapping[int, str]) -> LabelMatrix:
         if None in truths:
             raise ValueError(f"{table} idx {row['idx']}: expected True or False in every column")
         values[int(row["idx"])] = np.array(truths, dtype=float)
-    return LabelMatrix(names, values, tuple(sides.get(idx, "") for idx in range(len(values))))
+    return LabelMatrix(names, values, tuple(splits.get(idx, "") for idx in range(len(values))))
 
 
-def _sides(path: Path) -> dict[int, str]:
+def _splits(path: Path) -> dict[int, str]:
     if not path.is_file():
         return {}
     with open(path, encoding="utf-8-sig", newline="") as stream:
         return {int(row["idx"]): row["split"] for row in csv.DictReader(stream)}
 
 
-def _sides_of_counts(matrix: LabelMatrix, counts: list[int]) -> dict[int, str]:
-    sides = [side for side, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
+def _splits_of_counts(matrix: LabelMatrix, counts: list[int]) -> dict[int, str]:
+    splits = [split for split, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
     places = np.flatnonzero(matrix.is_labelled).tolist()
-    return dict(zip(places, sides, strict=True))
+    return dict(zip(places, splits, strict=True))
 
 
 def _definition_checks(path: Path, matrix: LabelMatrix, prefix: str) -> Iterator[Check]:
@@ -89,7 +88,7 @@ def _definition_checks(path: Path, matrix: LabelMatrix, prefix: str) -> Iterator
         theirs = list(csv.reader(stream))
     ours = list(csv.reader(definition_text(matrix.names, definition_columns(matrix)).splitlines()))
     if not any(cell.startswith("pos_weight_") for cell in theirs[0]):
-        print(f"parity: {path} has no sides, so its names alone are compared", file=sys.stderr)
+        print(f"parity: {path} has no splits, so its names alone are compared", file=sys.stderr)
         ours, theirs = [row[:1] for row in ours], [row[:1] for row in theirs]
     yield Check(f"{prefix}{path.name}", _num_differing(ours, theirs), 0)
 

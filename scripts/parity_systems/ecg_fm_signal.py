@@ -14,8 +14,7 @@ from ecg_fairseq.signal.augmentations import ThreeKg, augmentation_of, chain_of
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.normalizing import standardise
 from ecg_fairseq.signal.recipes import get_recipe
-from parity_systems.arrays import difference
-from parity_systems.check import Check
+from parity_systems.check import Check, difference
 
 RECIPES = ("ecg_fm", "ecg_fm_reference")
 TOLERANCE = 1e-6

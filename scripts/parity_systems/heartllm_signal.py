@@ -8,8 +8,7 @@ import numpy as np
 
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes.heartllm import HEARTLLM
-from parity_systems.arrays import difference
-from parity_systems.check import Check
+from parity_systems.check import Check, difference
 
 TOLERANCE = 1e-5
 FS_HZ = 500.0

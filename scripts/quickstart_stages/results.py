@@ -3,6 +3,8 @@
 import platform
 from importlib import metadata
 
+from steps.runner import CommandRunner
+
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.answers.predictions import read_predictions
 from ecg_fairseq.evaluation.training_log import read_curves
@@ -12,13 +14,12 @@ from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.record import EcgRecord
 from quickstart_stages.plan import Plan
-from quickstart_stages.runner import StageRunner
 
 _FEW_PATIENTS = 1000
 _PACKAGES = ("ecg-fairseq", "fairseq-fixed", "torch", "transformers", "numpy", "scipy", "wfdb")
 
 
-def write_results(plan: Plan, runner: StageRunner) -> None:
+def write_results(plan: Plan, runner: CommandRunner) -> None:
     """Write both files into ``plan.out``."""
     manifest = Manifest.load(plan.out / "manifest")
     results = {

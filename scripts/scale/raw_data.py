@@ -1,8 +1,8 @@
 """Many recordings in MIMIC-IV-ECG's layout from a few hundred simulated signals.
 
 Every recording has a folder, a header that names its own signal file, and lines in the tables; the
-signal file is a hard link. Equal signals must be on one side, so signals come in families of four
-and a subject's five recordings take theirs from one family: the sides then divide the families.
+signal file is a hard link. Equal signals must be in one split, so signals come in families of four
+and a subject's five recordings take theirs from one family: the splits then divide the families.
 """
 
 import json

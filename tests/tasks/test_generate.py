@@ -1,15 +1,26 @@
 """fairseq-generate on the task: every question answered, in any number, batch equal to single."""
 
+import json
+
 import pytest
 from fairseq_in_process import generate, lines_of
 
+from ecg_fairseq.data.questions.answer_generator import AnswerGenerator
+from ecg_fairseq.evaluation.answers.generate_log import predictions_from_log
+from ecg_fairseq.evaluation.answers.prediction_file import read_answers
+from ecg_fairseq.evaluation.answers.predictions import read_predictions
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.questions.question import candidate_answers
 
 
 @pytest.fixture(scope="module")
-def answers(toy, checkpoint, tmp_path_factory):
-    return generate(toy.path, checkpoint, tmp_path_factory.mktemp("all"), "--batch-size", "6")
+def run(tmp_path_factory):
+    return tmp_path_factory.mktemp("all")
+
+
+@pytest.fixture(scope="module")
+def answers(toy, checkpoint, run):
+    return generate(toy.path, checkpoint, run, "--batch-size", "6")
 
 
 @pytest.mark.parametrize("count", [1, 5, 9, 17])
@@ -69,6 +80,9 @@ def test_without_closed_set_only_the_answer_is_written(toy, checkpoint, tmp_path
     expected = lines_of(answers, "H")
     for number, hypotheses in lines_of(text, "H").items():
         assert [t for _, t in hypotheses] == [expected[number][0][1]]
+    predictions = read_predictions(tmp_path / "predictions.jsonl")
+    assert [p.answer for p in predictions] == [expected[n][0][1] for n in sorted(expected)]
+    assert not any(prediction.closed_set for prediction in predictions)
 
 
 def test_sampling_is_repeatable_by_seed(toy, checkpoint, tmp_path):
@@ -91,4 +105,74 @@ def test_blind_answers_show_another_patients_ecg(toy, checkpoint, tmp_path, answ
     assert set(blind) <= set(seen)
     assert len(blind) >= 0.8 * len(seen)
     assert any(blind[n][0] != seen[n][0] for n in blind)
+    questions = toy.questions("test")
+    log, predictions = tmp_path / "generate-test.txt", tmp_path / "predictions.jsonl"
+    asked = {question.id: question for question in questions}
+    written = read_predictions(predictions)
+    assert [p.id for p in written] == [questions[n].id for n in sorted(blind)]
+    assert all(not set(p.patient_ids) & set(asked[p.id].patient_ids) for p in written)
+    predictions.rename(tmp_path / "aside.jsonl")
+    assert read_answers(log, questions, is_blind=True) == written
     assert Manifest.load(toy.path).questions("test")
+
+
+def test_the_predictions_file_equals_the_log_to_the_digit(toy, run, answers):
+    questions = toy.questions("test")
+    written = read_predictions(run / "predictions.jsonl")
+    assert written == predictions_from_log(run / "generate-test.txt", questions)
+    assert any(prediction.closed_set for prediction in written)
+    printed = {n: [score for score, _ in cells] for n, cells in lines_of(answers, "D").items()}
+    lines = (run / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        closed_set = json.loads(line, parse_float=str).get("closed_set", [])
+        assert [candidate["score"] for candidate in closed_set] == printed[number][1:]
+
+
+def test_answers_are_printed_by_the_checkpoints_text_tokenizer(
+    toy, checkpoint, tmp_path, run, answers
+):
+    """fairseq takes the task's dictionaries before it loads the checkpoint."""
+    text = generate(toy.path, checkpoint, tmp_path, "--text-vocab-size", "300")
+    assert lines_of(text, "T") == lines_of(answers, "T")
+    expected = read_predictions(run / "predictions.jsonl")
+    assert read_answers(tmp_path / "generate-test.txt", toy.questions("test"), False) == expected
+    assert predictions_from_log(tmp_path / "generate-test.txt", toy.questions("test")) == expected
+
+
+def test_a_quiet_run_leaves_its_predictions(toy, checkpoint, tmp_path, run, answers):
+    text = generate(toy.path, checkpoint, tmp_path, "--quiet", "--batch-size", "6")
+    assert lines_of(text, "D") == {}
+    read = read_answers(tmp_path / "generate-test.txt", toy.questions("test"), is_blind=False)
+    assert read == read_predictions(run / "predictions.jsonl")
+
+
+def test_a_run_that_stops_leaves_no_predictions(toy, checkpoint, tmp_path, monkeypatch):
+    """Not even those of the run before, whose log fairseq has emptied."""
+    (tmp_path / "predictions.jsonl").write_text("of an earlier run")
+    whole, batches = AnswerGenerator.generate, []
+
+    def stop(self, model, sample):
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        batches.append(sample)
+        return whole(self, model, sample)
+
+    monkeypatch.setattr(AnswerGenerator, "generate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        generate(toy.path, checkpoint, tmp_path, "--batch-size", "2", "--skip-closed-set")
+    assert len(batches) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["generate-test.txt"]
+
+
+def test_shards_answer_their_share_and_join(toy, checkpoint, tmp_path, run, answers):
+    questions, lines = toy.questions("test"), []
+    for shard in range(3):
+        folder = tmp_path / str(shard)
+        options = ("--num-shards", "3", "--shard-id", str(shard), "--batch-size", "6")
+        text = generate(toy.path, checkpoint, folder, *options)
+        own = read_predictions(folder / "predictions.jsonl")
+        assert [p.id for p in own] == [questions[n].id for n in sorted(lines_of(text, "D"))]
+        lines.append((folder / "predictions.jsonl").read_text(encoding="utf-8"))
+    (tmp_path / "joined.jsonl").write_text("".join(lines), encoding="utf-8")
+    joined = read_answers(tmp_path / "joined.jsonl", questions, is_blind=False)
+    assert joined == read_predictions(run / "predictions.jsonl")

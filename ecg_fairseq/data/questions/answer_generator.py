@@ -1,10 +1,13 @@
 """What fairseq-generate calls: answers and closed-set scores as fairseq hypotheses."""
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ecg_fairseq.evaluation.answers.predictions import Candidate
 from ecg_fairseq.networks.language_model.answering import (
     DecodingOptions,
     generate_answers,
@@ -17,12 +20,32 @@ from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 Hypothesis = dict[str, Any]
 
 
-class TextDictionary:
-    """The face of a text tokenizer that fairseq's printing and scoring ask for."""
+class HasTextTokenizer(Protocol):
+    """What knows a text tokenizer and the id space over it: the task."""
 
-    def __init__(self, text_tokenizer: TextTokenizer, vocabulary: EcgVocabulary) -> None:
-        self.text_tokenizer = text_tokenizer
-        self.vocabulary = vocabulary
+    @property
+    def text_tokenizer(self) -> TextTokenizer:
+        """The one in use now."""
+
+    @property
+    def vocabulary(self) -> EcgVocabulary:
+        """Its rows among those of the model."""
+
+
+class TextDictionary:
+    """The face of a text tokenizer that fairseq's printing and scoring ask for.
+
+    fairseq-generate takes it before it loads the checkpoint, which may bring another tokenizer: so
+    the owner is asked each time.
+    """
+
+    def __init__(self, owner: HasTextTokenizer) -> None:
+        self._owner = owner
+
+    @property
+    def vocabulary(self) -> EcgVocabulary:
+        """The id space in use now."""
+        return self._owner.vocabulary
 
     def __len__(self) -> int:
         return self.vocabulary.size
@@ -45,15 +68,15 @@ class TextDictionary:
 
     def string(self, rows: Tensor, *arguments: Any, **options: Any) -> str:
         """Return the text among ``rows`` in one line; ECG and special rows are left out."""
-        return self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
+        return self._owner.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
 
 
 class AnswerGenerator:
     """Turns a batch of prompts into fairseq hypotheses.
 
     The first hypothesis of a prompt is the free-text answer; behind it stand the candidates of its
-    closed set, each with its summed log probability. fairseq prints them all as H-/D-/P- lines, and
-    ``ecg-fairseq score`` reads them from there.
+    closed set, each with its summed log probability. fairseq prints them all as H-/D-/P- lines; the
+    task writes the same answers to ``predictions.jsonl`` (:func:`written_answers`).
 
     Args:
         decoding: how free text is generated.
@@ -91,6 +114,14 @@ class AnswerGenerator:
             for number, log_probabilities in enumerate(scores[place], start=1):
                 tokens = labels[(segments == number) & (labels != IGNORED_LABEL)]
                 hypotheses[row].append(_hypothesis(tokens, log_probabilities))
+
+
+def written_answers(hypotheses: Sequence[Hypothesis], text: TextDictionary) -> list[Candidate]:
+    """Return a prompt's hypotheses as fairseq prints them: text, and score to base 2."""
+    return [
+        Candidate(text.string(hypothesis["tokens"]), hypothesis["score"] / math.log(2))
+        for hypothesis in hypotheses
+    ]
 
 
 def _hypothesis(tokens: Tensor, log_probabilities: Tensor) -> Hypothesis:

@@ -39,6 +39,13 @@ def blind_partners(questions: Sequence[Question]) -> list[int | None]:
     return partners
 
 
+def questions_shown(questions: Sequence[Question], is_blind: bool) -> Sequence[Question | None]:
+    """Return, for each question, the one whose ECGs are shown: itself, or its blind partner."""
+    if not is_blind:
+        return questions
+    return [None if i is None else questions[i] for i in blind_partners(questions)]
+
+
 def _shuffled_key(question: Question) -> tuple[str, str, str]:
     """Order by hashed patients: neighbours are unrelated, one patient's questions adjoin."""
     patients = "\t".join(sorted(question.patient_ids))

@@ -22,7 +22,7 @@ _SPACE = re.compile(r"\s+")
 def normalize_text(text: str) -> str:
     """Return ``text`` after steps 1 to 3.
 
-    >>> normalise_text("  Sinus   Rhythm. ")
+    >>> normalize_text("  Sinus   Rhythm. ")
     'sinus rhythm'
     """
     return _SPACE.sub(" ", text.lower()).strip().removesuffix(".").rstrip()

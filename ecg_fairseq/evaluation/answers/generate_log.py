@@ -4,6 +4,7 @@ Lines that count (tab-separated; everything else, such as logging, is skipped)::
 
     S-i <TAB> source text          T-i <TAB> reference
     H-i <TAB> score <TAB> tokens   D-i <TAB> score <TAB> text      P-i <TAB> scores
+    Generate SUBSET with beam=...  (the last line of a whole run)
 
 ``i`` is the index of the question in the manifest's SUBSET.jsonl. The first ``D-i`` of an item is
 the free-text answer; every further ``D-i`` is a closed-set candidate with its summed token
@@ -12,7 +13,7 @@ log-probability (base 2). Items may stand in any order, as length-sorted batches
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ecg_fairseq.evaluation.answers.predictions import Candidate, Prediction
 from ecg_fairseq.records.questions.question import Question
 
 _LINE = re.compile(r"^([STHDP])-(\d+)\t(.*)$")
+_LAST_LINE = re.compile(r"^Generate \S+ with beam=")
 
 
 @dataclass
@@ -39,13 +41,35 @@ def read_generate_log(path: Path | str) -> dict[int, GeneratedItem]:
         ScoreError: the file is missing or holds no answers, a line is damaged, an item was
             answered twice (two runs in one file), or an item has no ``D`` line.
     """
+    items, _ = _read_items(path)
+    _check_complete(path, items)
+    return items
+
+
+def log_agrees(path: Path | str, answers: Mapping[int, str]) -> bool:
+    """Return whether a log is whole and holds these free-text answers by question index.
+
+    A log that was written with ``--quiet`` holds none and agrees with all.
+
+    Raises:
+        ScoreError: the file cannot be read, or a line is damaged.
+    """
+    items, is_whole = _read_items(path)
+    written = {index: item.answers[0].text for index, item in items.items() if item.answers}
+    return is_whole and (not items or written == answers)
+
+
+def _read_items(path: Path | str) -> tuple[dict[int, GeneratedItem], bool]:
+    """Return the items by question index, and whether the run's last line is there."""
     items: dict[int, GeneratedItem] = {}
     seen: set[tuple[str, int]] = set()
+    is_whole = False
     try:
         with open(path, encoding="utf-8", newline="\n") as stream:
             for number, text in enumerate(stream, start=1):
                 match = _LINE.match(text.rstrip("\r\n"))
                 if match is None:
+                    is_whole = _LAST_LINE.match(text) is not None
                     continue
                 kind, index = match[1], int(match[2])
                 if kind in "ST" and (kind, index) in seen:
@@ -61,8 +85,7 @@ def read_generate_log(path: Path | str) -> dict[int, GeneratedItem]:
                     item.answers.append(_parse_answer(path, number, match[3]))
     except (OSError, UnicodeDecodeError) as cause:
         raise ScoreError(f"the answers {path} cannot be read: {cause}") from cause
-    _check_complete(path, items)
-    return items
+    return items, is_whole
 
 
 def _parse_answer(path: Path | str, number: int, rest: str) -> Candidate:
@@ -120,7 +143,7 @@ def predictions_from_log(
         question, item = questions[index], items[index]
         _check_reference(path, index, question, item)
         _check_candidates(path, index, item)
-        predictions.append(_join(question, source, item))
+        predictions.append(Prediction.of(question, source, item.answers))
     return predictions
 
 
@@ -158,21 +181,6 @@ def _check_candidates(path: Path | str, index: int, item: GeneratedItem) -> None
             f"{path}: a closed-set candidate of item {index} has the score NaN; the model's output "
             "is not finite: look at its training log, or generate in float32"
         )
-
-
-def _join(question: Question, source: Question, item: GeneratedItem) -> Prediction:
-    return Prediction(
-        id=question.id,
-        question=question.question,
-        question_type=question.question_type,
-        template_id=question.template_id,
-        answer=item.answers[0].text,
-        reference=question.answer_text,
-        record_ids=tuple(source.record_ids),
-        patient_ids=tuple(source.patient_ids),
-        options=None if question.options is None else tuple(question.options),
-        closed_set=tuple(item.answers[1:]),
-    )
 
 
 def _some(indices: Sequence[int]) -> str:

@@ -5,14 +5,17 @@ the model, the recordings or the manifest.
 """
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.files import atomic_write
+from ecg_fairseq.records.questions.question import Question
 
+PREDICTIONS_FILE = "predictions.jsonl"
 _TEXT_FIELDS = ("id", "question", "question_type", "answer", "reference")
 _LIST_FIELDS = ("record_ids", "patient_ids")
 
@@ -44,6 +47,28 @@ class Prediction:
     patient_ids: tuple[str, ...]
     options: tuple[str, ...] | None = None
     closed_set: tuple[Candidate, ...] = ()
+
+    @classmethod
+    def of(cls, question: Question, shown: Question, answers: Sequence[Candidate]) -> "Prediction":
+        """Join what a model wrote with its question.
+
+        Args:
+            question: the question that was asked.
+            shown: the question whose ECGs were shown: itself, or another one in a blind run.
+            answers: the free-text answer, then the closed set in its written order, if scored.
+        """
+        return cls(
+            id=question.id,
+            question=question.question,
+            question_type=question.question_type,
+            template_id=question.template_id,
+            answer=answers[0].text,
+            reference=question.answer_text,
+            record_ids=tuple(shown.record_ids),
+            patient_ids=tuple(shown.patient_ids),
+            options=None if question.options is None else tuple(question.options),
+            closed_set=tuple(answers[1:]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of one line."""
@@ -103,9 +128,15 @@ def _check_texts(name: str, value: Any) -> None:
 
 def _read_candidates(items: Any) -> tuple[Candidate, ...]:
     try:
-        return tuple(Candidate(str(item["text"]), float(item["score"])) for item in items)
+        candidates = tuple(Candidate(str(item["text"]), float(item["score"])) for item in items)
     except (TypeError, KeyError, ValueError) as cause:
         raise ValueError('\'closed_set\' must be a list of {"text", "score"}') from cause
+    if any(math.isnan(candidate.score) for candidate in candidates):
+        raise ValueError(
+            "a closed-set candidate has the score NaN; the model's output is not finite: look at "
+            "its training log, or generate in float32"
+        )
+    return candidates
 
 
 def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> None:
@@ -149,5 +180,5 @@ def _parse_line(path: Path | str, number: int, text: str) -> Prediction:
     except (ValueError, RecursionError) as cause:
         raise ScoreError(
             f"{path}, line {number}: {cause}; a line of predictions.jsonl is expected "
-            "(`ecg-fairseq score` writes one from fairseq-generate's log)"
+            "(fairseq-generate writes one into its --results-path)"
         ) from cause

@@ -1,1 +1,5 @@
-"""Scores of label probabilities: AUROC, the challenge score, probes, predictions files."""
+"""Label probabilities: AUROC and AUPRC, the challenge score, linear probes, predictions files.
+
+``auroc.py`` scores one set of rows, as training logs it; ``auroc_table.py`` is the table of a
+result, with draws of the patients from ``auroc_bootstrap.py`` over ``weighted_auroc.py``.
+"""

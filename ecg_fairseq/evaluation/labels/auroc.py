@@ -1,4 +1,4 @@
-"""Areas under curves for several yes/no labels, named by how they are averaged.
+"""AUROC and AUPRC of several yes/no labels, named by how they are averaged.
 
 ``micro`` ranks every (segment, label) pair in one list, which is what fairseq-signals reports
 whatever its ``auc_average`` says; ``macro`` is the mean over labels that have both values.
@@ -13,7 +13,7 @@ from ecg_fairseq.errors import ScoreError
 
 @dataclass(frozen=True)
 class LabelScores:
-    """Areas of a set of segments; NaN where a label has only one value.
+    """AUROC and AUPRC of a set of segments; NaN where a label has only one value.
 
     Attributes:
         auroc_micro: area under the ROC curve of all pairs.
@@ -35,7 +35,7 @@ class LabelScores:
 
 
 def label_scores(labels: np.ndarray, scores: np.ndarray) -> LabelScores:
-    """Return the areas under the curves.
+    """Return AUROC and AUPRC, of each label and averaged.
 
     Args:
         labels: (N, K) of 0 and 1.

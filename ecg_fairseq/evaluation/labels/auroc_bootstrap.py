@@ -62,34 +62,34 @@ class LabelProblem:
             found.append((each, Ranking.of(labels.ravel(), scores.ravel())))
         return found
 
-    def areas(self, weights: np.ndarray) -> np.ndarray:
-        """Return the areas when patients count as often as ``weights`` says.
+    def auroc_auprc(self, weights: np.ndarray) -> np.ndarray:
+        """Return AUROC and AUPRC when patients count as often as ``weights`` says.
 
         Args:
             weights: (P, W).
 
         Returns:
-            (S, K + 2, 2, W): of each label, then macro (mean over labels that have an area) and
-            micro (all pairs of recording and label in one list); AUROC and AUPRC.
+            (S, K + 2, 2, W): of each label, then macro (mean over labels that have both) and
+            micro (all pairs of recording and label in one list); on the third axis AUROC, AUPRC.
         """
         num_runs, _, num_labels = self.scores.shape
-        areas = np.full((num_runs, num_labels + 2, 2, weights.shape[1]), np.nan)
+        found = np.full((num_runs, num_labels + 2, 2, weights.shape[1]), np.nan)
         for run, (each, micro) in enumerate(self._rankings):
             for k, ranking in enumerate(each):
-                areas[run, k] = ranking.areas(weights[self.patients[ranking.rows]])
-            areas[run, num_labels] = mean_of_known(areas[run, :num_labels])
+                found[run, k] = ranking.auroc_auprc(weights[self.patients[ranking.rows]])
+            found[run, num_labels] = mean_of_known(found[run, :num_labels])
             rows = self.patients[micro.rows // num_labels]
-            areas[run, num_labels + 1] = micro.areas(weights[rows])
-        return areas
+            found[run, num_labels + 1] = micro.auroc_auprc(weights[rows])
+        return found
 
     def resampled(self, num_resamples: int, seed: int) -> np.ndarray:
-        """Return the areas over draws of the patients, mean over runs: (K + 2, 2, draws).
+        """Return AUROC and AUPRC over draws of the patients, mean over runs: (K + 2, 2, draws).
 
         The same seed gives the same draws to every system with the same patients.
         """
         size = self.labels.size
         blocks = draw_patients(self.num_patients, num_resamples, seed, _CELLS_PER_BLOCK // size)
-        return np.concatenate([mean_of_known(self.areas(block)) for block in blocks], axis=-1)
+        return np.concatenate([mean_of_known(self.auroc_auprc(block)) for block in blocks], axis=-1)
 
 
 def draw_patients(

@@ -1,4 +1,4 @@
-"""Tables of areas under curves: one line a label, macro and micro below, intervals by patient.
+"""Tables of AUROC and AUPRC: one line a label, macro and micro below, intervals by patient.
 
 Patients are drawn with replacement, not recordings: two recordings of one heart are no two hearts.
 ``label_table`` is of one system, ``difference_table`` of two systems on the same recordings, drawn
@@ -7,7 +7,7 @@ together, so that what makes a draw easy for both cancels.
 
 import io
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -32,7 +32,7 @@ _FEWEST_PATIENTS = 2
 
 @dataclass(frozen=True)
 class LabelRow:
-    """Areas of one label, or of an average over labels; NaN where there is none.
+    """AUROC and AUPRC of one label, or of an average over labels; NaN where there is none.
 
     Attributes:
         label: its name; ``macro`` is the mean over labels, ``micro`` ranks all pairs in one list.
@@ -60,18 +60,18 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Areas of all labels.
+    """AUROC and AUPRC of all labels.
 
     Attributes:
         labels: a row each label, in the order given.
-        macro: their mean, over labels that have an area.
+        macro: their mean, over labels that have one.
         micro: of all pairs of recording and label.
         num_recordings: R.
         num_patients: P, who were drawn.
-        num_runs: of the (first) system, over which areas are a mean (seeds of a linear probe).
+        num_runs: of the (first) system, over which figures are a mean (seeds of a linear probe).
         num_resamples: draws.
         seed: of the draws.
-        unscored: labels without an area: with one value in these recordings, or that some run has
+        unscored: labels without a figure: with one value in these recordings, or that some run has
             no score for.
         is_difference: whether rows are differences of two systems.
     """
@@ -109,13 +109,7 @@ class LabelTable:
             "|---|---:|---:|---|---|",
         ]
         for row in self.rows:
-            figures = [
-                self._figure(value, low, high, deviation)
-                for value, low, high, deviation in (
-                    (row.auroc, row.auroc_low, row.auroc_high, row.auroc_sd),
-                    (row.auprc, row.auprc_low, row.auprc_high, row.auprc_sd),
-                )
-            ]
+            figures = [figure_text(row, curve, self.is_difference) for curve in ("auroc", "auprc")]
             name = row.label.replace("|", "\\|")
             lines.append(f"| {name} | {row.n} | {row.positives} | {' | '.join(figures)} |")
         return "\n".join([*lines, "", self.caption()]) + "\n"
@@ -144,14 +138,30 @@ class LabelTable:
         known: dict[str, Any] = json.loads(json.dumps(values), parse_constant=lambda _: None)
         return known
 
-    def _figure(self, value: float, low: float, high: float, deviation: float) -> str:
-        if np.isnan(value):
-            return "-"
-        sign = "+" if self.is_difference else ""
-        text = f"{value:{sign}.3f}"
-        if not np.isnan(deviation):
-            text += f" ± {deviation:.3f}"
-        return text if np.isnan(low) else f"{text} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+def figure_text(row: LabelRow | Mapping[str, Any], curve: str, is_difference: bool = False) -> str:
+    """Return a figure with its deviation over runs, where there are several, and its interval.
+
+    Args:
+        row: of a table, or its JSON values, where None stands for NaN.
+        curve: ``auroc`` or ``auprc``.
+        is_difference: whether it is signed.
+
+    >>> figure_text({"auroc": 0.8, "auroc_low": 0.7, "auroc_high": 0.9, "auroc_sd": None}, "auroc")
+    '0.800 [0.700, 0.900]'
+    """
+    values = vars(row) if isinstance(row, LabelRow) else row
+    value, low, high, deviation = (
+        np.nan if values[f"{curve}{end}"] is None else values[f"{curve}{end}"]
+        for end in ("", "_low", "_high", "_sd")
+    )
+    if np.isnan(value):
+        return "-"
+    sign = "+" if is_difference else ""
+    text = f"{value:{sign}.3f}"
+    if not np.isnan(deviation):
+        text += f" ± {deviation:.3f}"
+    return text if np.isnan(low) else f"{text} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def label_table(
@@ -164,10 +174,10 @@ def label_table(
     seed: int = 1,
     max_labels: Collection[str] = (),
 ) -> LabelTable:
-    """Return the areas of a system with intervals.
+    """Return AUROC and AUPRC of a system with intervals.
 
     Args:
-        scores: (N, K) logits, or (S, N, K) of several runs, whose areas are averaged within each
+        scores: (N, K) logits, or (S, N, K) of several runs, whose figures are averaged within each
             draw. A label that a run has no score for is a column of NaN.
         labels: (N, K) of 0 and 1; NaN where nobody labelled.
         recording_ids: N; rows of one recording are first averaged to one.
@@ -183,7 +193,7 @@ def label_table(
     recordings = Recordings.of(recording_ids, patient_ids)
     problem = _problem(scores, labels, recordings, label_names, max_labels)
     draws = problem.resampled(num_resamples, seed) if num_resamples else None
-    return _table(problem, problem.areas(_once(problem)), draws, label_names, seed)
+    return _table(problem, problem.auroc_auprc(_once(problem)), draws, label_names, seed)
 
 
 def difference_table(
@@ -197,7 +207,7 @@ def difference_table(
     seed: int = 1,
     max_labels: Collection[str] = (),
 ) -> LabelTable:
-    """Return the areas of a system minus those of another on the same rows, with intervals.
+    """Return AUROC and AUPRC of a system minus those of another on the same rows.
 
     Labels that a run of either system has no score for are left out of both. Arguments are those of
     :func:`label_table`; ``other_scores`` may have another number of runs.
@@ -212,14 +222,13 @@ def difference_table(
     ]
     common = both[0].is_scored.all(axis=0) & both[1].is_scored.all(axis=0)
     first, second = (
-        LabelProblem(np.where(common, side.scores, np.nan), side.labels, side.patients)
-        for side in both
+        LabelProblem(np.where(common, one.scores, np.nan), one.labels, one.patients) for one in both
     )
-    areas, others = (mean_of_known(side.areas(_once(side))) for side in (first, second))
+    own, others = (mean_of_known(one.auroc_auprc(_once(one))) for one in (first, second))
     draws = None
     if num_resamples:
         draws = first.resampled(num_resamples, seed) - second.resampled(num_resamples, seed)
-    gap = (areas - others)[None]
+    gap = (own - others)[None]
     return _table(first, gap, draws, label_names, seed, is_difference=True)
 
 
@@ -253,14 +262,14 @@ def _once(problem: LabelProblem) -> np.ndarray:
 
 def _table(
     problem: LabelProblem,
-    areas: np.ndarray,
+    found: np.ndarray,
     draws: np.ndarray | None,
     label_names: Sequence[str],
     seed: int,
     is_difference: bool = False,
 ) -> LabelTable:
-    """Put areas (S, K + 2, 2, 1) and their draws (K + 2, 2, draws) into rows."""
-    means, runs = mean_of_known(areas)[..., 0], areas[..., 0]
+    """Put AUROC and AUPRC (S, K + 2, 2, 1) and their draws (K + 2, 2, draws) into rows."""
+    means, runs = mean_of_known(found)[..., 0], found[..., 0]
     deviations = np.full(means.shape, np.nan)
     if len(runs) > 1:
         deviations = np.std(runs, axis=0, ddof=1)
@@ -289,7 +298,7 @@ def _table(
 
 
 def _figures(number: int, *columns: np.ndarray) -> list[float]:
-    return [float(column[number, area]) for area in (AUROC, AUPRC) for column in columns]
+    return [float(column[number, curve]) for curve in (AUROC, AUPRC) for column in columns]
 
 
 def _counts(labels: np.ndarray) -> list[tuple[int, int]]:

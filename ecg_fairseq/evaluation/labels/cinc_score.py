@@ -183,7 +183,7 @@ def cinc_score(
             f"labels {labels.shape} and outputs {outputs.shape} must be (N, {len(label_names)})"
         )
     columns, count = weights.columns(label_names), len(weights.classes)
-    truth, predicted = (merged_classes(side, columns, count) for side in (labels, outputs))
+    truth, predicted = (merged_classes(part, columns, count) for part in (labels, outputs))
     return normalized_score(*score_sums(weights.values, weights.normal, truth, predicted))
 
 

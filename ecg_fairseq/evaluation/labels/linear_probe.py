@@ -27,7 +27,7 @@ _MAX_ITERATIONS = 2000
 
 @dataclass(frozen=True)
 class ProbeData:
-    """Embeddings of one side of the split.
+    """Embeddings of one split.
 
     Attributes:
         embeddings: (N, D), one row a segment or a recording.
@@ -115,20 +115,20 @@ def probe(
         seed: of the draw of patients.
 
     Raises:
-        ScoreError: shapes do not fit, or a side is empty.
+        ScoreError: shapes do not fit, or a split is empty.
         MissingDependencyError: scikit-learn is not installed.
     """
     if not 0 < fraction <= 1:
         raise ScoreError(f"a fraction of {fraction} of the patients; expected above 0, at most 1")
-    train, valid, test = (side.by_recording() for side in (train, valid, test))
-    _check_sides(train, valid, test)
+    train, valid, test = (split.by_recording() for split in (train, valid, test))
+    _check_splits(train, valid, test)
     chosen, num_patients = _draw(train, fraction, seed)
     features, labels = train.embeddings[chosen], train.labels[chosen]
     mean, scale = features.mean(axis=0), features.std(axis=0)
     scale[scale <= 1e-8 * np.abs(mean) + 1e-12] = 1.0
     features = (features - mean) / scale
-    sides = [(side.embeddings - mean) / scale for side in (valid, test)]
-    on_valid, on_test, unconverged, skipped = _fit_all(features, labels, *sides)
+    splits = [(split.embeddings - mean) / scale for split in (valid, test)]
+    on_valid, on_test, unconverged, skipped = _fit_all(features, labels, *splits)
     aurocs = tuple(_macro_auroc(valid.labels, scores) for scores in on_valid)
     best = _best(aurocs)
     return ProbeResult(
@@ -155,7 +155,7 @@ def probe_fractions(
     seeds: Sequence[int] = DEFAULT_SEEDS,
 ) -> dict[float, list[ProbeResult]]:
     """Return fraction -> the probe with each seed; all patients make one probe, not several."""
-    train, valid, test = (side.by_recording() for side in (train, valid, test))
+    train, valid, test = (split.by_recording() for split in (train, valid, test))
     return {
         fraction: [
             probe(train, valid, test, fraction, seed)
@@ -170,16 +170,16 @@ def stacked_scores(results: Sequence[ProbeResult]) -> np.ndarray:
     return np.stack([result.scores for result in results])
 
 
-def _check_sides(train: ProbeData, valid: ProbeData, test: ProbeData) -> None:
-    shapes = [(side.embeddings.shape[1], side.labels.shape[1]) for side in (train, valid, test)]
+def _check_splits(train: ProbeData, valid: ProbeData, test: ProbeData) -> None:
+    shapes = [(split.embeddings.shape[1], split.labels.shape[1]) for split in (train, valid, test)]
     if len(set(shapes)) > 1:
         raise ScoreError(
-            f"train, valid and test have (features, labels) {shapes}; all sides must be embedded "
+            f"train, valid and test have (features, labels) {shapes}; all splits must be embedded "
             "by one encoder and labelled by one label set"
         )
-    for name, side in (("train", train), ("valid", valid), ("test", test)):
-        if not len(side.embeddings):
-            raise ScoreError(f"the {name} side has no recording; a probe needs all three sides")
+    for name, split in (("train", train), ("valid", valid), ("test", test)):
+        if not len(split.embeddings):
+            raise ScoreError(f"the {name} split has no recording; a probe needs all three splits")
     shared = set(train.patient_ids) & set(test.patient_ids)
     if shared:
         raise ScoreError(
@@ -216,7 +216,7 @@ def drawn_patients(names: Iterable[str], fraction: float, seed: int) -> set[str]
 def _fit_all(
     features: np.ndarray, labels: np.ndarray, valid: np.ndarray, test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...]]:
-    """Return logits on both sides (C, R, K), unconverged fits (C,), and labels skipped."""
+    """Return logits on both splits (C, R, K), unconverged fits (C,), and labels skipped."""
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as cause:

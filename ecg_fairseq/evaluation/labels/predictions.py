@@ -1,7 +1,7 @@
 """Predicted probabilities of labels, one recording a line: ``label_predictions.tsv``.
 
 Columns: ``record_id``, ``patient_id``, then each label's probability under its name, then, where
-the truth is known, ``true:LABEL`` with 0, 1 or nothing (not labelled). Ranks and areas of the
+the truth is known, ``true:LABEL`` with 0, 1 or nothing (not labelled). Ranks and AUROC of the
 probabilities are those of the logits they were made from, up to logits of about 36, where a
 probability becomes 1 exactly.
 """
@@ -57,11 +57,11 @@ class LabelPredictions:
 
     def __post_init__(self) -> None:
         shape = len(self.record_ids), len(self.labels)
-        sides = [self.probabilities] if self.truth is None else [self.probabilities, self.truth]
-        if any(side.shape != shape for side in sides) or len(self.patient_ids) != shape[0]:
+        parts = [self.probabilities] if self.truth is None else [self.probabilities, self.truth]
+        if any(part.shape != shape for part in parts) or len(self.patient_ids) != shape[0]:
             raise ScoreError(
                 f"{shape[0]} recordings, {len(self.patient_ids)} patients and {shape[1]} labels "
-                f"do not fit predictions {', '.join(str(side.shape) for side in sides)}"
+                f"do not fit predictions {', '.join(str(part.shape) for part in parts)}"
             )
         with np.errstate(invalid="ignore"):
             wrong = (self.probabilities < 0) | (self.probabilities > 1)

@@ -10,9 +10,9 @@ from typing import Any
 
 from ecg_fairseq.evaluation.labels.auroc_table import (
     DEFAULT_RESAMPLES,
-    LabelRow,
     LabelTable,
     difference_table,
+    figure_text,
     label_table,
 )
 from ecg_fairseq.evaluation.labels.linear_probe import ProbeResult, stacked_scores
@@ -107,7 +107,7 @@ def _compare(
 
 
 def comparison_markdown(comparisons: Sequence[ProbeComparison]) -> str:
-    """Return a table of macro areas, a line for each fraction and encoder, and what they mean."""
+    """Return a table of the averages, a line for each fraction and encoder, and a caption."""
     lines = [
         "| patients trained on | frozen | macro AUROC | macro AUPRC | micro AUROC |",
         "|---|---|---|---|---|",
@@ -116,9 +116,9 @@ def comparison_markdown(comparisons: Sequence[ProbeComparison]) -> str:
         share = f"{one.num_patients} ({100 * one.fraction:g} %)"
         for name, table in one.tables.items():
             figures = [
-                _figure(table.macro, "auroc", table.is_difference),
-                _figure(table.macro, "auprc", table.is_difference),
-                _figure(table.micro, "auroc", table.is_difference),
+                figure_text(table.macro, "auroc", table.is_difference),
+                figure_text(table.macro, "auprc", table.is_difference),
+                figure_text(table.micro, "auroc", table.is_difference),
             ]
             lines.append(f"| {share} | {name} | {' | '.join(figures)} |")
     lines.append("")
@@ -126,17 +126,3 @@ def comparison_markdown(comparisons: Sequence[ProbeComparison]) -> str:
         table = one.tables[ENCODER]
         lines.append(f"{100 * one.fraction:g} %: {table.caption()}")
     return "\n".join(lines) + "\n"
-
-
-def _figure(row: LabelRow, area: str, is_difference: bool) -> str:
-    """Return an area with its interval, and its deviation over draws where there are several."""
-    value, low, high, deviation = (
-        getattr(row, f"{area}{end}") for end in ("", "_low", "_high", "_sd")
-    )
-    if value != value:
-        return "-"
-    sign = "+" if is_difference else ""
-    text = f"{value:{sign}.3f}"
-    if deviation == deviation:
-        text += f" ± {deviation:.3f}"
-    return text if low != low else f"{text} [{low:{sign}.3f}, {high:{sign}.3f}]"

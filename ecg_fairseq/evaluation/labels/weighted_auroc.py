@@ -36,8 +36,8 @@ class Ranking:
         is_last = np.append(np.diff(scores[rows]) != 0, True)[: len(rows)]
         return cls(rows, labels[rows] > 0, np.flatnonzero(is_last))
 
-    def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the areas under the ROC and the precision-recall curve of each weighting.
+    def auroc_auprc(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return AUROC and average precision of each weighting.
 
         Args:
             weights: (M, W), how often each row, in the order of ``rows``, counts.

@@ -16,18 +16,11 @@ from typing import Any
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json
 from ecg_fairseq.records.questions.question import Question, canonical_answer
+from ecg_fairseq.records.questions.templates import QUESTION_TYPES, SINGLE_TYPES
 from ecg_fairseq.records.record_row import SPLITS
 
 SPLIT_RULES = ("ecg-qa", "ptb-xl")
 STYLE_CHOICES = ("template", "paraphrased", "both")
-SINGLE_TYPES = ("single-verify", "single-choose", "single-query")
-QUESTION_TYPES = (
-    *SINGLE_TYPES,
-    "comparison_consecutive-verify",
-    "comparison_consecutive-query",
-    "comparison_irrelevant-verify",
-    "comparison_irrelevant-query",
-)
 _VERIFY_ORDER = ("yes", "no", "not sure")
 
 

@@ -1,4 +1,4 @@
-"""Runs stages one after another: log files, progress, times and peak memory."""
+"""Runs commands: log files, progress, times and peak memory."""
 
 import json
 import os
@@ -6,23 +6,26 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 from ecg_fairseq.errors import EcgError
-from quickstart_stages.plan import Stage
 
 _SECONDS_BETWEEN_SAMPLES = 0.25
 _SECONDS_BETWEEN_LINES = 15.0
 _LINES_SHOWN_ON_FAILURE = 15
 
 
-class StageRunner:
-    """Runs stages and keeps what they took.
+class CommandRunner:
+    """Runs commands and keeps what they took.
+
+    Args:
+        out: folder of the run; output goes to ``logs/NAME.log`` below it.
 
     Attributes:
-        seconds: stage -> wall seconds; a stage that was complete already counts 0.
+        seconds: name -> wall seconds; a command that was passed over counts 0.
         peak_rss_mb: largest summed resident memory of this process and all below it.
     """
 
@@ -31,36 +34,40 @@ class StageRunner:
         self.seconds: dict[str, float] = {}
         self.peak_rss_mb = 0.0
 
-    def run(self, stage: Stage) -> None:
-        """Run a stage unless it is complete.
+    def log(self, name: str) -> Path:
+        """Return the path of a command's output."""
+        return self.out / "logs" / f"{name}.log"
+
+    def pass_over(self, name: str) -> None:
+        """Say that a command was complete before."""
+        print(f"[{name}] done already", file=sys.stderr)
+        self.seconds[name] = 0.0
+
+    def run(self, name: str, command: Sequence[str]) -> None:
+        """Run a command.
 
         Raises:
             EcgError: the command failed; its last lines are shown.
         """
-        if stage.done is not None and stage.done.exists():
-            print(f"[{stage.name}] done already", file=sys.stderr)
-            self.seconds[stage.name] = 0.0
-            return
-        log = self.out / "logs" / f"{stage.name}.log"
+        log = self.log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
-        print(f"[{stage.name}] {' '.join(stage.command)}", file=sys.stderr)
+        print(f"[{name}] {' '.join(command)}", file=sys.stderr)
         start = time.monotonic()
-        status = self._execute(stage, log)
-        self.seconds[stage.name] = round(time.monotonic() - start, 1)
+        status = self._execute(name, command)
+        self.seconds[name] = round(time.monotonic() - start, 1)
         if status != 0:
             tail = "\n".join(
                 log.read_text(errors="replace").splitlines()[-_LINES_SHOWN_ON_FAILURE:]
             )
-            raise EcgError(
-                f"stage {stage.name} failed with status {status}; the end of {log}:\n{tail}"
-            )
-        print(f"[{stage.name}] {self.seconds[stage.name]} s", file=sys.stderr)
+            raise EcgError(f"step {name} failed with status {status}; the end of {log}:\n{tail}")
+        print(f"[{name}] {self.seconds[name]} s", file=sys.stderr)
 
-    def _execute(self, stage: Stage, log: Path) -> int:
+    def _execute(self, name: str, command: Sequence[str]) -> int:
         """Run the command, copy its output to the log, watch its memory."""
+        log = self.log(name)
         with open(log, "a", encoding="utf-8") as stream:
             process = subprocess.Popen(
-                stage.command,
+                command,
                 cwd=log.parent,
                 env=_environment(),
                 stdout=subprocess.PIPE,
@@ -72,7 +79,7 @@ class StageRunner:
             watcher = threading.Thread(target=self._watch_memory, args=(finished,), daemon=True)
             watcher.start()
             try:
-                _copy_output(process, stream, stage.name)
+                _copy_output(process, stream, name)
                 return process.wait()
             finally:
                 process.terminate()
@@ -80,7 +87,7 @@ class StageRunner:
                 watcher.join()
 
     def _watch_memory(self, finished: threading.Event) -> None:
-        """Sample the process tree until the stage is finished."""
+        """Sample the process tree until the command is finished."""
         own = psutil.Process()
         while not finished.wait(_SECONDS_BETWEEN_SAMPLES):
             total = 0
@@ -93,7 +100,7 @@ class StageRunner:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of every stage: threads that wait without spinning."""
+    """Return the environment of every command: threads that wait without spinning."""
     return {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", **os.environ}
 
 

@@ -1,7 +1,7 @@
-"""Simulate two visits of healthy people who differ in nothing but their anatomy.
+"""Simulate two visits of healthy patients who differ in nothing but their anatomy.
 
 Every recording is of a healthy heart; heart rate, noise and the levels of all nuisances are drawn
-anew at each visit, so a person can be recognised by torso and heart alone. (In the cohort of
+anew at each visit, so a patient can be recognised by torso and heart alone. (In the cohort of
 ``ecg-fairseq simulate`` chronic findings stay with a patient.)
 """
 
@@ -27,7 +27,7 @@ FS_HZ = 500
 VISITS = 2
 _NUM_SAMPLES = 5000
 # Streams of their own: nobody here is a patient of a simulated cohort of the same seed.
-_STREAM_PERSON, _STREAM_VISIT = 101, 102
+_STREAM_PATIENT, _STREAM_VISIT = 101, 102
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for ecgs.npy, people.csv")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--people", required=True, help="on the train, valid and test side: 1000,60,220"
+        "--people", required=True, help="patients to train, validate and test on: 1000,60,220"
     )
 
 
@@ -44,34 +44,34 @@ def run(arguments: argparse.Namespace) -> None:
     counts = [int(text) for text in arguments.people.split(",") if text.isdecimal()]
     if len(counts) != len(SPLITS):
         raise EcgError(f"--people {arguments.people}; expected three numbers as in 1000,60,220")
-    sides = [side for side, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
-    signals = np.empty((len(sides) * VISITS, 12, _NUM_SAMPLES), dtype=np.float32)
-    for person in range(len(sides)):
+    splits = [split for split, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
+    signals = np.empty((len(splits) * VISITS, 12, _NUM_SAMPLES), dtype=np.float32)
+    for patient in range(len(splits)):
         for visit in range(VISITS):
-            signals[person * VISITS + visit] = recording_of(person, visit, arguments.seed)
+            signals[patient * VISITS + visit] = recording_of(patient, visit, arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with atomic_write(arguments.out / "ecgs.npy", "wb") as stream:
         np.save(stream, signals)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("record_id", "patient_id", "split"))
-    for person, side in enumerate(sides):
-        writer.writerows((f"{person}_{visit}", person, side) for visit in range(VISITS))
+    for patient, split in enumerate(splits):
+        writer.writerows((f"{patient}_{visit}", patient, split) for visit in range(VISITS))
     with atomic_write(arguments.out / "people.csv") as stream:
         stream.write(table.getvalue())
-    print(f"{len(sides)} people, {len(signals)} recordings")
+    print(f"{len(splits)} people, {len(signals)} recordings")
 
 
-def recording_of(person: int, visit: int, seed: int) -> np.ndarray:
+def recording_of(patient: int, visit: int, seed: int) -> np.ndarray:
     """Return one recording, float32 (12, T) in mV.
 
     Args:
-        person: decides the anatomy alone.
-        visit: with the person, decides all the rest.
-        seed: of the people.
+        patient: decides the anatomy alone.
+        visit: with the patient, decides all the rest.
+        seed: of the patients.
     """
-    anatomy = draw_anatomy(np.random.default_rng([seed, _STREAM_PERSON, person]))
-    random = np.random.default_rng([seed, _STREAM_VISIT, person, visit])
+    anatomy = draw_anatomy(np.random.default_rng([seed, _STREAM_PATIENT, patient]))
+    random = np.random.default_rng([seed, _STREAM_VISIT, patient, visit])
     uniforms = random.random(len(CHOICES))
     uniforms[CHOICES.index("healthy")] = 0.0
     nuisance = draw_nuisance(random)

@@ -6,18 +6,15 @@ far as its command can.
 """
 
 import shutil
-import sys
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstart_stages.plan import Stage
-from quickstart_stages.runner import StageRunner
-
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import read_json, sha256_of_file, sha256_of_json, write_json
+from steps.runner import CommandRunner
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class StepGraph:
     def __init__(self, out: Path, jobs: int) -> None:
         self.out, self.jobs = out, jobs
         self.seconds: dict[str, float] = {}
-        self._runner = StageRunner(out)
+        self._runner = CommandRunner(out)
 
     @property
     def peak_rss_mb(self) -> float:
@@ -58,7 +55,7 @@ class StepGraph:
 
     def log(self, name: str) -> Path:
         """Return the path of a step's output."""
-        return self.out / "logs" / f"{name}.log"
+        return self._runner.log(name)
 
     def run(self, steps: Iterable[Step]) -> None:
         """Run all steps; each must stand behind those it needs.
@@ -85,7 +82,7 @@ class StepGraph:
         state = _state(state_file)
         is_there = step.makes is None or step.makes.exists()
         if state["key"] == key and state["is_done"] and is_there:
-            sys.stderr.write(f"[{step.name}] done already\n")
+            self._runner.pass_over(step.name)
             self.seconds[step.name] = state["seconds"]
             return
         if state["key"] != key or state["is_done"]:
@@ -95,7 +92,7 @@ class StepGraph:
         write_json(state_file, state)
         if step.makes is not None:
             step.makes.parent.mkdir(parents=True, exist_ok=True)
-        self._runner.run(Stage(step.name, step.command))
+        self._runner.run(step.name, step.command)
         if step.makes is not None and not step.makes.exists():
             raise EcgError(f"step {step.name} ended well, but {step.makes} is not there")
         state["seconds"] = round(state["seconds"] + self._runner.seconds[step.name], 1)
