@@ -11,8 +11,9 @@ class EncoderFinetuningConfig:
     encoder: str = field(
         default="", metadata={"help": "name of the encoder; empty: that of model_path"}
     )
-    encoder_settings: Dict[str, Any] = field(
-        default_factory=dict,
+    # Not an empty dict: fairseq drops from a checkpoint's settings what the default has not.
+    encoder_settings: Optional[Dict[str, Any]] = field(
+        default=None,
         metadata={"help": "the encoder's settings by name; its architecture is model_path's"},
     )
     head: str = field(

@@ -48,7 +48,7 @@ def build_network(
     if config.head not in HEADS:
         raise EcgError(f"model.head={config.head!r} is not one of {', '.join(HEADS)}")
     kind = encoder_kind(config.encoder)
-    encoder = kind.build(kind.settings(config.encoder_settings))
+    encoder = kind.build(kind.settings(config.encoder_settings or {}))
     width = encoder_of(encoder).width
     head = read_out(config.head, width, config.head_attention_heads, config.final_dropout)
     return network(encoder, head, config.num_labels, config.freeze_finetune_updates)
@@ -100,7 +100,7 @@ def full_settings(
         EcgError: no encoder is named, or settings contradict each other.
         CheckpointError: another encoder was asked for.
     """
-    name, given = config.encoder, dict(config.encoder_settings)
+    name, given = config.encoder, dict(config.encoder_settings or {})
     if pretrained is not None:
         name = name or pretrained.kind.name
         if name != pretrained.kind.name:
@@ -136,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 
 def _encoder_in(config: EncoderFinetuningConfig) -> tuple[str, Any]:
-    return config.encoder, encoder_kind(config.encoder).settings(config.encoder_settings)
+    return config.encoder, encoder_kind(config.encoder).settings(config.encoder_settings or {})
 
 
 def _builder(network: type[FinetunedEncoder]) -> Any:
