@@ -7,7 +7,6 @@ Capabilities are ``answer`` (questions about recordings), ``score_labels``, ``em
 ``identify`` (tell patients apart by embeddings).
 """
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,24 +18,53 @@ from ecg_fairseq.networks.encoders import registry
 if TYPE_CHECKING:
     from ecg_fairseq.networks.encoders.checkpoint import PretrainedEncoder
 
-_ECG_FM = "ecg_fairseq.networks.ecg_fm.checkpoint"
-# Encoder -> module that registers it (encoders/registry.py says how).
-ENCODERS = {
-    "ecg_transformer": _ECG_FM,
-    "resnet": "ecg_fairseq.networks.encoders.resnet",
+
+def _ecg_fm() -> object:
+    from ecg_fairseq.networks.ecg_fm import checkpoint
+
+    return checkpoint
+
+
+def _ecg_fm_convert() -> Any:
+    from ecg_fairseq.networks.ecg_fm import convert
+
+    return convert
+
+
+def _any_encoder() -> object:
+    from ecg_fairseq.networks.encoders import finetuning
+
+    return finetuning
+
+
+def _language_model() -> Any:
+    from ecg_fairseq.networks.language_model import trained_system
+
+    return trained_system
+
+
+def _resnet() -> object:
+    from ecg_fairseq.networks.encoders import resnet
+
+    return resnet
+
+
+# Encoder -> imports the module that registers it (encoders/registry.py says how).
+ENCODERS: dict[str, registry.Importer] = {"ecg_transformer": _ecg_fm, "resnet": _resnet}
+# Model of a checkpoint that holds an encoder -> imports the module that registers it.
+NETWORKS: dict[str, registry.Importer] = {
+    "ecg_transformer": _ecg_fm,
+    "ecg_wav2vec2": _ecg_fm,
+    "wav2vec2_cmsc": _ecg_fm,
+    "ecg_transformer_classifier": _ecg_fm,
+    "arcface": _ecg_fm,
+    "ecg_encoder_classifier": _any_encoder,
+    "ecg_encoder_arcface": _any_encoder,
 }
-# Model of a checkpoint that holds an encoder -> module that registers it.
-NETWORKS = {
-    "ecg_transformer": _ECG_FM,
-    "ecg_wav2vec2": _ECG_FM,
-    "wav2vec2_cmsc": _ECG_FM,
-    "ecg_transformer_classifier": _ECG_FM,
-    "arcface": _ECG_FM,
-}
-# Model of a checkpoint that answers -> module with ``system_of_state(state, path)``.
-ANSWERERS = {"ecg_llm": "ecg_fairseq.networks.language_model.trained_system"}
-# Other projects -> module with ``convert_checkpoint`` and ``export_checkpoint``.
-PROJECTS = {"fairseq-signals": "ecg_fairseq.networks.ecg_fm.convert"}
+# Model of a checkpoint that answers -> imports a module with ``system_of_state(state, path)``.
+ANSWERERS = {"ecg_llm": _language_model}
+# Other projects -> imports a module with ``convert_checkpoint`` and ``export_checkpoint``.
+PROJECTS = {"fairseq-signals": _ecg_fm_convert}
 registry.announce(ENCODERS, NETWORKS)
 
 # Capability -> what a checkpoint without it does not do, and the verb for one that has it.
@@ -104,7 +132,7 @@ def open_trained(path: Path | str) -> Trained:
     state = read_checkpoint_file(path)
     name = model_settings(state).get("_name")
     if isinstance(name, str) and name in ANSWERERS:
-        system_of_state = importlib.import_module(ANSWERERS[name]).system_of_state
+        system_of_state = ANSWERERS[name]().system_of_state
         return Trained(str(path), name, {"answer": system_of_state(state, path)})
     return Trained(str(path), str(name), _encoding(state, str(path)))
 
@@ -134,7 +162,7 @@ def load_trained_encoder(path: Path | str) -> Any:
 
 def converter(project: str) -> Any:
     """Return the module that reads and writes another project's checkpoints."""
-    return importlib.import_module(PROJECTS[project])
+    return PROJECTS[project]()
 
 
 def _encoding(state: dict[str, Any], path: str) -> dict[str, Any]:

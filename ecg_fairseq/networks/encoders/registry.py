@@ -9,8 +9,8 @@ How an encoder is added, without touching the code of verbs and tasks:
 
    ``architecture`` names the settings that decide which tensors there are and what they compute;
    finetuning takes them from a pretrained checkpoint.
-2. Add ``"my_encoder": "module.that.registers.it"`` to ``ENCODERS`` in ``networks/trained.py`` (the
-   one place that knows all systems); outside this package call :func:`register_encoder` before
+2. Name it in ``ENCODERS`` of ``networks/trained.py`` (the one place that knows all systems), with a
+   function that imports its module; outside this package call :func:`register_encoder` before
    training or opening a checkpoint.
 3. It can now be finetuned: ``model._name=ecg_encoder_classifier`` (labels) or
    ``ecg_encoder_arcface`` (identification) with ``model.encoder=my_encoder``,
@@ -23,7 +23,6 @@ How an encoder is added, without touching the code of verbs and tasks:
 Imports no torch: names are looked up before anything heavy is needed.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -92,10 +91,10 @@ class NetworkKind:
 
 _ENCODERS: dict[str, EncoderKind] = {}
 _NETWORKS: dict[str, NetworkKind] = {}
-_FINETUNED = "ecg_fairseq.networks.encoders.finetuning"
-# Name -> module that registers it when imported; trained.py adds those of the systems.
-_ENCODER_MODULES: dict[str, str] = {}
-_NETWORK_MODULES = {"ecg_encoder_classifier": _FINETUNED, "ecg_encoder_arcface": _FINETUNED}
+# Name -> imports the module that registers it; trained.py announces them.
+Importer = Callable[[], object]
+_ENCODER_MODULES: dict[str, Importer] = {}
+_NETWORK_MODULES: dict[str, Importer] = {}
 
 
 def register_encoder(kind: EncoderKind) -> None:
@@ -108,8 +107,8 @@ def register_network(kind: NetworkKind) -> None:
     _register(_NETWORKS, kind.name, kind)
 
 
-def announce(encoders: Mapping[str, str], networks: Mapping[str, str]) -> None:
-    """Say which module registers a name, to be imported when the name is asked for."""
+def announce(encoders: Mapping[str, Importer], networks: Mapping[str, Importer]) -> None:
+    """Say what imports the module that registers a name, when the name is asked for."""
     _ENCODER_MODULES.update(encoders)
     _NETWORK_MODULES.update(networks)
 
@@ -149,9 +148,9 @@ def _register(table: dict[str, Any], name: str, kind: Any) -> None:
         raise EcgError(f"{name} is registered already; choose another name")
 
 
-def _find(table: dict[str, Any], modules: Mapping[str, str], name: Any) -> Any:
+def _find(table: dict[str, Any], modules: Mapping[str, Importer], name: Any) -> Any:
     if not isinstance(name, str):
         return None
     if name not in table and name in modules:
-        importlib.import_module(modules[name])
+        modules[name]()
     return table.get(name)
