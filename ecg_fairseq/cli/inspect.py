@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.record_row import SPLITS
 
@@ -61,9 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:
-    meta = manifest.meta
-    sides = {split: list(manifest.split_records(split)) for split in SPLITS}
-    rates = sorted({row.fs_hz for rows in sides.values() for row in rows})
+    meta, table = manifest.meta, manifest.records
+    lines = {split: np.flatnonzero(table.is_on(split)) for split in SPLITS}
+    patients = table.patient_ids.first_places()
+    rates = np.unique(table.fs_hz[np.concatenate(list(lines.values()))]).tolist()
     return {
         "path": str(manifest.path),
         "dataset": meta.get("dataset"),
@@ -72,11 +75,11 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
         "input_rates_hz": rates,
         "split_rule": meta["split"].get("rule"),
         "split_hash": manifest.split_hash,
-        "records": {split: len(rows) for split, rows in sides.items()},
-        "patients": {split: len({row.patient_id for row in rows}) for split, rows in sides.items()},
-        "segments": {split: sum(r.num_segments for r in rows) for split, rows in sides.items()},
+        "records": {split: len(found) for split, found in lines.items()},
+        "patients": {split: len(np.unique(patients[found])) for split, found in lines.items()},
+        "segments": {split: int(table.num_segments[found].sum()) for split, found in lines.items()},
         "questions": {split: len(manifest.questions(split)) for split in SPLITS},
-        "skipped": sum(not row.is_ok for row in manifest.records.values()),
+        "skipped": int((~table.is_ok).sum()),
         "store": {key: value for key, value in meta["store"].items() if key != "shards"},
         "statistics": meta["statistics"],
     }

@@ -4,7 +4,7 @@
 included; ``{split}.tsv`` lists segments as fairseq does; ``{split}.jsonl`` holds the questions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json
 from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.manifest.store import Store
-from ecg_fairseq.records.questions.question import Question, read_questions
+from ecg_fairseq.records.questions.question_file import Questions, read_questions
 from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.signal.recipe import Recipe, Strip
 
@@ -25,7 +25,7 @@ VERSION = 1
 class Manifest:
     """A manifest folder, opened for reading. Segments are mapped, not loaded."""
 
-    def __init__(self, path: Path, meta: dict[str, Any], records: Mapping[str, RecordRow]):
+    def __init__(self, path: Path, meta: dict[str, Any], records: RecordTable):
         """Use :meth:`load`."""
         self.path = path
         self.meta = meta
@@ -33,6 +33,7 @@ class Manifest:
         self.shape = tuple(int(size) for size in meta["layout"]["shape"])
         self.strips = tuple(Strip(**strip) for strip in meta["layout"]["strips"])
         self.store = Store(path, meta["store"], self.shape)
+        self._questions: dict[str, Questions] = {}
 
     @classmethod
     def load(cls, path: Path | str) -> "Manifest":
@@ -96,29 +97,46 @@ class Manifest:
         return self.store.read(row.first_row + k)
 
     def split_records(self, split: str) -> Iterator[RecordRow]:
-        """Yield the usable records of one side in file order."""
+        """Yield the usable records of one side in file order, parsed one after another."""
         return (row for row in self.records.values() if row.split == split and row.is_ok)
 
-    def questions(self, split: str) -> list[Question]:
-        """Return the questions of one side.
+    def questions(self, split: str) -> Questions:
+        """Return the questions of one side; they are parsed when they are asked for.
 
         Raises:
-            ManifestError: a question names a record that is absent, skipped or on another side.
+            ManifestError: a line is damaged, or a question names a record that is absent, skipped
+                or on another side.
         """
-        questions = read_questions(self.path / f"{split}.jsonl")
-        for question in questions:
-            for record_id, patient_id in zip(
-                question.record_ids, question.patient_ids, strict=True
-            ):
-                row = self.record_row(record_id)
-                if not row.is_ok or row.split != split or row.patient_id != patient_id:
-                    raise ManifestError(
-                        f"{self.path}/{split}.jsonl: question {question.id} asks about record "
-                        f"{record_id} of patient {patient_id}, which records.tsv lists as patient "
-                        f"{row.patient_id}, side {row.split or 'none'}, {row.status}; "
-                        "make the manifest anew"
-                    )
+        questions = self.unchecked_questions(split)
+        columns = questions.columns
+        lines = self.records.lines_of(columns.record_ids)
+        is_wrong = ~self.records.is_on(split, lines)
+        known = np.flatnonzero(~is_wrong)
+        patients = self.records.patient_ids
+        is_wrong[known] = ~columns.patient_ids.are_equal(known, patients, lines[known])
+        for place in np.flatnonzero(is_wrong)[:1]:
+            asker = int(np.searchsorted(columns.first_records, place, side="right")) - 1
+            row = self.record_row(columns.record_ids.text(place))
+            raise ManifestError(
+                f"{self.path}/{split}.jsonl line {questions.line_number(asker)}: question "
+                f"{columns.ids.text(asker)} asks about record {row.record_id} of patient "
+                f"{columns.patient_ids.text(place)}, which records.tsv lists as patient "
+                f"{row.patient_id}, side {row.split or 'none'}, {row.status}; "
+                "make the manifest anew"
+            )
         return questions
+
+    def unchecked_questions(self, split: str) -> Questions:
+        """Return the questions of one side without comparing them with ``records.tsv``.
+
+        They are read once: a manifest that is open does not follow its files' changes.
+
+        Raises:
+            ManifestError: a line is damaged.
+        """
+        if split not in self._questions:
+            self._questions[split] = read_questions(self.path / f"{split}.jsonl")
+        return self._questions[split]
 
 
 def read_meta(path: Path) -> dict[str, Any]:

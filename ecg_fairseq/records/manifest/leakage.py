@@ -5,15 +5,15 @@ must be on one side in all of them. Checked are patients, byte-identical signals
 questions, the segment lists, and the split hash.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.manifest.equal_signals import equal_signals
 from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.manifest.splits import split_hash
-from ecg_fairseq.records.questions.question import Question, read_questions
+from ecg_fairseq.records.readers.text_column import TextColumn, TextIndex, first_fields
 from ecg_fairseq.records.record_row import SPLITS
 
 # Datasets that number the same patients alike. The challenge's records without a known patient have
@@ -34,14 +34,17 @@ def find_leaks(manifests: Sequence[Manifest], has_signals: bool = True) -> list[
         has_signals: also compare signals, which reads the first segment of every record.
 
     Raises:
-        ManifestError: a store or question file is damaged.
+        ManifestError: a store, list or question file is damaged.
     """
     leaks: list[str] = []
     for manifest in manifests:
         leaks += [f"{manifest.path}: {leak}" for leak in _leaks_within(manifest)]
     leaks += _patients_across(manifests)
     if has_signals:
-        leaks += _signals_across(manifests)
+        leaks += [
+            f"{path}: identical signals on two sides: {_some(pairs, 'pair')}"
+            for path, pairs in equal_signals(manifests)
+        ]
     return leaks
 
 
@@ -52,48 +55,67 @@ def patient_family(manifest: Manifest) -> str:
 
 
 def _leaks_within(manifest: Manifest) -> Iterator[str]:
-    sides: dict[str, str] = {}
-    straddling: list[str] = []
-    for row in manifest.records.values():
-        if row.is_ok and row.split and sides.setdefault(row.patient_id, row.split) != row.split:
-            straddling.append(row.patient_id)
-    if straddling:
-        yield f"{_some(straddling, 'patient')} on more than one side"
-    elif split_hash(sides) != manifest.split_hash:
+    table = manifest.records
+    lines = np.flatnonzero(_is_on_a_side(table))
+    first = table.patient_ids.first_places()
+    # The first line of each patient that is on a side, which need not be the patient's first.
+    patients, places, which = np.unique(first[lines], return_index=True, return_inverse=True)
+    sides = table.split_numbers[lines]
+    straddling = lines[sides != sides[places][which]]
+    if len(straddling):
+        names = list(table.patient_ids.texts(straddling))
+        yield f"{_some(names, 'patient')} on more than one side"
+    elif split_hash(_sides(table, lines[places])) != manifest.split_hash:
         yield "the split hash of meta.json is not that of records.tsv; one of them was changed"
     for split in SPLITS:
         yield from _segment_leaks(manifest, split)
         yield from _question_leaks(manifest, split)
 
 
+def _is_on_a_side(table: RecordTable) -> np.ndarray:
+    """Return which records are usable and on any split, bool (N,)."""
+    return table.is_ok & (table.split_numbers != table.split_number(""))
+
+
+def _sides(table: RecordTable, lines: np.ndarray) -> dict[str, str]:
+    """Return patient -> split of some records."""
+    names = (table.splits[number] for number in table.split_numbers[lines].tolist())
+    return dict(zip(table.patient_ids.texts(lines), names, strict=True))
+
+
 def _segment_leaks(manifest: Manifest, split: str) -> Iterator[str]:
     """Compare the segment list of a side with what records.tsv says belongs there."""
-    path = manifest.path / f"{split}.tsv"
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[1:]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from error
-    listed = {line.lstrip("\t").partition("\t")[0] for line in lines if line.strip()}
-    wanted = {
-        manifest.store.locator(row.first_row + segment)
-        for row in manifest.split_records(split)
-        for segment in range(row.num_segments)
-    }
-    if listed - wanted:
-        yield f"{split}.tsv lists {_some(sorted(listed - wanted), 'segment')} of another side"
+    listed = first_fields(manifest.path / f"{split}.tsv")
+    lines = np.flatnonzero(manifest.records.is_on(split))
+    firsts, counts = manifest.records.first_rows[lines], manifest.records.num_segments[lines]
+    rows = np.repeat(firsts, counts) + _counted(counts)
+    wanted = TextIndex(TextColumn.of_texts(map(manifest.store.locator, rows.tolist())))
+    strangers = np.flatnonzero(wanted.find(listed) < 0)
+    if len(strangers):
+        names = sorted(set(listed.texts(strangers)))
+        yield f"{split}.tsv lists {_some(names, 'segment')} of another side"
+
+
+def _counted(counts: np.ndarray) -> np.ndarray:
+    """Return 0, 1, .. below each count, one after another.
+
+    >>> _counted(np.array([2, 3])).tolist()
+    [0, 1, 0, 1, 2]
+    """
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _question_leaks(manifest: Manifest, split: str) -> Iterator[str]:
-    strangers: list[str] = []
-    misplaced: list[str] = []
-    for question in read_questions(manifest.path / f"{split}.jsonl"):
-        rows = [manifest.records.get(record_id) for record_id in question.record_ids]
-        if any(row is None or not row.is_ok or row.split != split for row in rows):
-            strangers.append(question.id)
-        if _published_side(question) not in (None, split):
-            misplaced.append(question.id)
-    if strangers:
+    questions = manifest.unchecked_questions(split)
+    columns = questions.columns
+    lines = manifest.records.lines_of(columns.record_ids)
+    is_strange = ~manifest.records.is_on(split, lines)
+    askers = np.repeat(np.arange(len(questions)), np.diff(columns.first_records))
+    if is_strange.any():
+        strangers = list(columns.ids.texts(np.unique(askers[is_strange])))
         yield f"{split}.jsonl asks about recordings of another side: {_some(strangers, 'question')}"
+    published = questions.ids_of("ecg_qa")
+    misplaced = [name for name in published if _published_side(name) not in (None, split)]
     if misplaced:
         yield (
             f"{split}.jsonl holds {_some(misplaced, 'question')} that ECG-QA published for another "
@@ -101,49 +123,33 @@ def _question_leaks(manifest: Manifest, split: str) -> Iterator[str]:
         )
 
 
-def _published_side(question: Question) -> str | None:
+def _published_side(question_id: str) -> str | None:
     """Return the side an ECG-QA question was published for, from its id."""
-    parts = question.id.split("-")
-    is_published = question.origin == "ecg_qa" and len(parts) > 2 and parts[1] in SPLITS
-    return parts[1] if is_published else None
+    parts = question_id.split("-", 2)
+    return parts[1] if len(parts) > 2 and parts[1] in SPLITS else None
 
 
 def _patients_across(manifests: Sequence[Manifest]) -> Iterator[str]:
+    if len(manifests) < 2:
+        return
     seen: dict[tuple[str, str], tuple[str, Manifest]] = {}
     found: dict[tuple[str, str, str, str], list[str]] = {}
     for manifest in manifests:
-        family = patient_family(manifest)
-        for row in manifest.records.values():
-            if not row.is_ok or not row.split:
-                continue
-            side, other = seen.setdefault((family, row.patient_id), (row.split, manifest))
-            if other is not manifest and side != row.split:
-                key = (side, str(other.path), row.split, str(manifest.path))
-                found.setdefault(key, []).append(row.patient_id)
+        family, table = patient_family(manifest), manifest.records
+        lines = np.flatnonzero(_is_on_a_side(table))
+        # Each patient once for each of its sides, which is one but in a damaged manifest.
+        pairs = table.patient_ids.first_places()[lines] * len(table.splits)
+        _, first = np.unique(pairs + table.split_numbers[lines], return_index=True)
+        lines = lines[np.sort(first)]
+        names = [table.splits[number] for number in table.split_numbers[lines].tolist()]
+        for patient, split in zip(table.patient_ids.texts(lines), names, strict=True):
+            side, other = seen.setdefault((family, patient), (split, manifest))
+            if other is not manifest and side != split:
+                key = (side, str(other.path), split, str(manifest.path))
+                found.setdefault(key, []).append(patient)
     for (side, path, other_side, other_path), patients in found.items():
-        names = _some(sorted(set(patients)), "patient")
-        yield f"{names} on side {side} in {path}, on side {other_side} in {other_path}"
-
-
-def _signals_across(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Find equal first segments on different sides, also between stores of one recipe and type."""
-    seen: dict[tuple[str, str, bytes], tuple[str, str]] = {}
-    for manifest in manifests:
-        kind = (str(manifest.meta["recipe"].get("hash")), manifest.store.dtype)
-        pairs: list[str] = []
-        for row in manifest.records.values():
-            if not row.is_ok or not row.split or not row.num_segments:
-                continue
-            index, inside = manifest.store.locate(row.first_row)
-            segment = manifest.store.array(index)[inside]
-            if np.ptp(segment) == 0:
-                continue  # a flat line says nothing about where it came from
-            digest = hashlib.blake2b(segment.tobytes(), digest_size=16).digest()
-            side, name = seen.setdefault((*kind, digest), (row.split, row.record_id))
-            if side != row.split:
-                pairs.append(f"{name} ({side}) = {row.record_id} ({row.split})")
-        if pairs:
-            yield f"{manifest.path}: identical signals on two sides: {_some(pairs, 'pair')}"
+        names_found = _some(sorted(set(patients)), "patient")
+        yield f"{names_found} on side {side} in {path}, on side {other_side} in {other_path}"
 
 
 def _some(names: Sequence[str], what: str) -> str:

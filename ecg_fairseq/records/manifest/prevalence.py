@@ -1,5 +1,7 @@
 """How often each label occurs on each side of a manifest."""
 
+import functools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -10,9 +12,11 @@ import numpy as np
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, read_label_files
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.record_row import SPLITS
+from ecg_fairseq.records.record_row import COLUMNS, SPLITS
 
+_LABELS = COLUMNS.index("labels")
 _LONGEST = 80
+_MOST_TEXTS = 10_000
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\b")
 _ABSENT = ("", "0", "0.0", "false", "False", "no")
 
@@ -26,9 +30,12 @@ def label_prevalence(manifest: Manifest) -> dict[str, dict[str, dict[str, int]]]
     """
     counts: dict[str, dict[str, Counter]] = {}
     for split in SPLITS:
-        for row in manifest.split_records(split):
-            for kind, label in set(_labels(row.labels)):
-                counts.setdefault(kind, {}).setdefault(label, Counter())[split] += 1
+        lines = np.flatnonzero(manifest.records.is_on(split))
+        found: Counter[tuple[str, str]] = Counter()
+        for text in manifest.records.cells(lines, _LABELS):
+            found.update(set(_labels(json.loads(text))))
+        for (kind, label), number in found.items():
+            counts.setdefault(kind, {}).setdefault(label, Counter())[split] = number
     return {
         kind: {
             label: {split: found[split] for split in SPLITS}
@@ -42,16 +49,23 @@ def _labels(labels: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for kind, value in labels.items():
         if isinstance(value, list | dict):
             yield from ((kind, str(member)) for member in value)
-        elif str(value) in ("1", "1.0", "true", "True", "yes"):
-            yield ("columns", kind)
-        elif _is_label(value):
-            yield (kind, _tidy(str(value)))
+        elif label := _label_of(kind, value):
+            yield label
 
 
-def _is_label(value: Any) -> bool:
-    text = str(value)
-    is_other = isinstance(value, float) or len(text) > _LONGEST or _DATE.match(text)
-    return not is_other and text not in _ABSENT
+def _label_of(kind: str, value: Any) -> tuple[str, str] | None:
+    """Return kind and label of what is neither list nor dict, or None when it is no label."""
+    if isinstance(value, float) and value != 1.0:
+        return None
+    return _label_of_text(kind, str(value), isinstance(value, float))
+
+
+@functools.lru_cache(_MOST_TEXTS)
+def _label_of_text(kind: str, text: str, is_float: bool) -> tuple[str, str] | None:
+    if text in ("1", "1.0", "true", "True", "yes"):
+        return ("columns", kind)
+    is_other = is_float or len(text) > _LONGEST or _DATE.match(text)
+    return None if is_other or text in _ABSENT else (kind, _tidy(text))
 
 
 def _tidy(text: str) -> str:
@@ -83,9 +97,12 @@ def label_set_prevalence(manifest: Manifest) -> dict[str, Any] | None:
             f"{folder} has {len(values)} rows for the {len(manifest.records)} lines of "
             "records.tsv; make the manifest anew"
         )
-    sides = np.array([row.split for row in manifest.records.values()])
     is_labelled = ~np.isnan(values).any(axis=1)
-    of_side = {split: values[is_labelled & (sides == split)] for split in SPLITS}
+    table = manifest.records
+    of_side = {
+        split: values[is_labelled & (table.split_numbers == table.split_number(split))]
+        for split in SPLITS
+    }
     return {
         "set": str(stated.get("set", "")),
         "labelled": {split: len(found) for split, found in of_side.items()},

@@ -5,7 +5,7 @@ numbered through all shards. A shard is written as a stream, so memory does not 
 """
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -146,6 +146,11 @@ class Store:
             self._starts.append(self._starts[-1] + shard.rows)
         self._arrays: dict[int, np.ndarray] = {}
 
+    @property
+    def first_rows(self) -> Sequence[int]:
+        """Row at which each shard begins, and the number of rows of all."""
+        return self._starts
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._starts[-1]
@@ -168,10 +173,15 @@ class Store:
             ManifestError: the file is missing, damaged, or not what ``meta.json`` says.
         """
         if index not in self._arrays:
-            self._arrays[index] = self._open(index)
+            self._arrays[index] = self.open_array(index)
         return self._arrays[index]
 
-    def _open(self, index: int) -> np.ndarray:
+    def open_array(self, index: int) -> np.ndarray:
+        """Return one shard as :meth:`array` does, in a mapping that the caller lets go of.
+
+        Raises:
+            ManifestError: see :meth:`array`.
+        """
         shard = self.shards[index]
         path = self.folder / shard.file
         wanted = ((shard.rows, *self.shape), np.dtype("<i2" if self.dtype == "int16" else "<f4"))

@@ -1,5 +1,6 @@
 """One question about one or several recordings, as a line of ``{split}.jsonl``."""
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -96,13 +97,21 @@ class Question:
         """
         if not isinstance(value, dict):
             raise ManifestError(f"{where}: expected a JSON object, got {type(value).__name__}")
-        known = {field.name for field in fields(cls)}
+        known = field_names()
         kept = {name: item for name, item in value.items() if name in known}
         _check_types(kept, where)
         try:
             return cls(**kept)
         except TypeError as error:
             raise ManifestError(f"{where}: {error}; the manifest must be made anew") from error
+        except ManifestError as error:
+            raise ManifestError(f"{where}: {error}") from error
+
+
+@functools.cache
+def field_names() -> tuple[str, ...]:
+    """Return the names of a question's fields, in the order in which they are written."""
+    return tuple(field.name for field in fields(Question))
 
 
 def candidate_answers(question: Question) -> list[str]:
@@ -150,28 +159,3 @@ def write_questions(path: Path | str, questions: Iterable[Question]) -> int:
             stream.write(json.dumps(question.to_dict(), ensure_ascii=False) + "\n")
             count += 1
     return count
-
-
-def read_questions(path: Path | str) -> list[Question]:
-    """Read a ``{split}.jsonl`` file; a missing file means no questions.
-
-    Raises:
-        ManifestError: a line is not a valid question, or an id occurs twice.
-    """
-    path = Path(path)
-    if not path.exists():
-        return []
-    questions: list[Question] = []
-    seen: set[str] = set()
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    questions.append(Question.from_dict(json.loads(line), f"{path} line {number}"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{path} cannot be read as JSON lines: {error}") from error
-    for question in questions:
-        if question.id in seen:
-            raise ManifestError(f"{path}: question id {question.id!r} occurs twice")
-        seen.add(question.id)
-    return questions

@@ -13,7 +13,7 @@ import numpy as np
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers.array_checks import to_float32
 from ecg_fairseq.records.readers.fairseq_signals_mat import read_signal_arrays
-from ecg_fairseq.records.segments.list_lines import Fields, parse_integers, places_of
+from ecg_fairseq.records.readers.text_lines import Fields, parse_integers, places_of
 from ecg_fairseq.records.segments.segment import StoredSegment
 
 _SLASH, _DOT = ord("/"), ord(".")

@@ -9,12 +9,12 @@ import numpy as np
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.manifest.folder import read_meta
 from ecg_fairseq.records.manifest.store import Store, decode_values
-from ecg_fairseq.records.record_row import COLUMNS
-from ecg_fairseq.records.segments.list_lines import (
+from ecg_fairseq.records.readers.text_lines import (
     blocks_of_lines,
     line_bounds,
     split_fields,
 )
+from ecg_fairseq.records.record_row import COLUMNS
 from ecg_fairseq.signal.recipe import Strip
 
 _FIRST_ROW, _NUM_SEGMENTS = COLUMNS.index("first_row"), COLUMNS.index("num_segments")

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.segments.list_lines import (
+from ecg_fairseq.records.readers.text_lines import (
     Fields,
     line_bounds,
     places_of,

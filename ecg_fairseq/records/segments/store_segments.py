@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_fairseq.records.segments.list_lines import Fields, distinct_runs, parse_integers, places_of
+from ecg_fairseq.records.readers.text_lines import Fields, distinct_runs, parse_integers, places_of
 from ecg_fairseq.records.segments.segment import StoreSource
 
 EXTENSION = "npy"

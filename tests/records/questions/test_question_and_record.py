@@ -10,9 +10,9 @@ from ecg_fairseq.records.questions.question import (
     Question,
     answer_text,
     canonical_answer,
-    read_questions,
     write_questions,
 )
+from ecg_fairseq.records.questions.question_file import read_questions
 from ecg_fairseq.records.record import EcgRecord
 
 

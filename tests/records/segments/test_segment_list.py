@@ -15,7 +15,7 @@ from mat_segments import write_mat, write_mat_copy
 
 from ecg_fairseq.errors import EcgError, ManifestError, RecordError
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.segments.list_lines import (
+from ecg_fairseq.records.readers.text_lines import (
     distinct_runs,
     line_bounds,
     parse_integers,

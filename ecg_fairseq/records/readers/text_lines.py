@@ -1,8 +1,9 @@
-"""Lines of tab-separated manifests, parsed with numpy: a million of them within a second.
+"""Lines of tab-separated files, parsed with numpy: a million of them within a second.
 
 Nothing is made per line: a manifest stays one array of bytes, and its fields are places in it.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 from ecg_fairseq.errors import ManifestError
 
 BLOCK_BYTES = 8 << 20
-_NEWLINE, _RETURN, _TAB, _MINUS, _ZERO = 10, 13, 9, 45, 48
+TAB = 9
+_NEWLINE, _RETURN, _MINUS, _ZERO = 10, 13, 45, 48
 _MOST_DIGITS = 18
 _SHOWN_BYTES = 120
 _BLOCK_LINES = 1 << 14
@@ -136,7 +138,7 @@ def split_fields(
         ManifestError: a line has another number of fields.
     """
     starts, ends = bounds
-    tabs = places_of(content, _TAB)
+    tabs = places_of(content, TAB)
     low = np.searchsorted(tabs, starts).astype(tabs.dtype)
     count = np.searchsorted(tabs, ends).astype(tabs.dtype) - low
     numbers = np.arange(first_line, first_line + len(starts), dtype=tabs.dtype)
@@ -195,7 +197,7 @@ def distinct_runs(
         starts, ends: int (N,), the text of each line.
     """
     begun, text = 0, None
-    for at, letters in _letters(content, starts, ends):
+    for at, letters in letters_of(content, starts, ends):
         changes = np.flatnonzero((letters[1:] != letters[:-1]).any(axis=1)) + at + 1
         for line in (at, *changes.tolist()):
             now = content[starts[line] : ends[line]].tobytes()
@@ -213,22 +215,33 @@ def text_keys(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.n
     Different texts have different numbers but for a chance of about N x N / 2^60.
     """
     keys = np.empty(len(starts), dtype=np.uint64)
-    width = int((ends - starts).max(initial=0))
-    factors = np.random.default_rng(0).integers(1 << 62, size=width, dtype=np.uint64)
-    for at, letters in _letters(content, starts, ends):
+    factors = _factors(int((ends - starts).max(initial=0)))
+    for at, letters in letters_of(content, starts, ends):
         terms = letters * factors[: letters.shape[1]]
         keys[at : at + len(letters)] = terms.sum(axis=1, dtype=np.uint64)
     return keys.view(np.int64)
 
 
-def _letters(
+@functools.lru_cache(8)
+def _factors(width: int) -> np.ndarray:
+    """Return ``width`` fixed random numbers, uint64; more of them begin with the same ones."""
+    return np.random.default_rng(0).integers(1 << 62, size=width, dtype=np.uint64)
+
+
+def letters_of(
     content: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first line, uint8 (lines, longest)) of some lines at a time; zeros behind each end."""
-    for at in range(0, len(starts), _BLOCK_LINES):
-        first, last = starts[at : at + _BLOCK_LINES], ends[at : at + _BLOCK_LINES]
+    longest = int((ends - starts).max(initial=1))
+    step = max(1, min(_BLOCK_LINES, BLOCK_BYTES // max(1, longest)))
+    for at in range(0, len(starts), step):
+        first, last = starts[at : at + step], ends[at : at + step]
         places = first[:, None] + np.arange(int((last - first).max(initial=1)))
-        letters = content[np.minimum(places, len(content) - 1)]
+        letters = (
+            content[np.minimum(places, max(0, len(content) - 1))]
+            if len(content)
+            else (np.zeros(places.shape, dtype=np.uint8))
+        )
         letters[places >= last[:, None]] = 0
         yield at, letters
 
