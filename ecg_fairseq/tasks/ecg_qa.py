@@ -6,11 +6,13 @@ sets. Tokenizers, recipe and split travel in the checkpoint and are checked agai
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+import numpy as np
 from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import register_task
 from omegaconf import II, MISSING
@@ -21,11 +23,16 @@ from ecg_fairseq.data.questions.answer_generator import (
     TextDictionary,
     written_answers,
 )
+from ecg_fairseq.data.questions.encoded_questions import (
+    EncodedQuestion,
+    PackedQuestions,
+    PackingLimits,
+    encode_questions,
+    pack_encoded,
+)
 from ecg_fairseq.data.questions.question_dataset import (
     AnswerQuestions,
-    EncodedQuestion,
     TrainingQuestions,
-    pack_by_ecg,
     shown_rows,
 )
 from ecg_fairseq.data.tokens.cached_tokens import CachedTokens, load_ecg_tokens
@@ -47,6 +54,7 @@ from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer, provenance_of
 from ecg_fairseq.records.questions.question import Question, candidate_answers
+from ecg_fairseq.records.questions.question_file import Questions
 from ecg_fairseq.tasks.provenance_task import ProvenanceConfig, ProvenanceTask
 
 logger = logging.getLogger(__name__)
@@ -253,29 +261,18 @@ class EcgQaTask(ProvenanceTask):
             f"{split}: {len(questions):,} questions in {len(self.datasets[split]):,} sequences"
         )
 
-    def _training_items(
-        self, questions: Sequence[Question], tokens: CachedTokens
-    ) -> list[list[EncodedQuestion]]:
+    def _training_items(self, questions: Questions, tokens: CachedTokens) -> PackedQuestions:
         """Encode questions, one copy per window of their recording, and pack them."""
-        encoded = [
-            EncodedQuestion(question, rows, question_ids, answer_ids, header=self._header(question))
-            for question, question_ids, answer_ids in self._encode(questions)
-            for rows in shown_rows(self.manifest, question)
-        ]
-
+        has_headers = self.layout.asks("header")
+        headers = [self._header(question) for question in questions] if has_headers else None
+        encoded = encode_questions(self.manifest, questions, self._encode, headers)
         builder = self.builder
-        headers = {q.rows: q.header for q in encoded if q.header}
 
-        def space_for_text(rows: tuple[int, ...]) -> int:
-            lengths = [tokens.length(row) for row in rows]
-            return self.max_sequence - builder.shared_length(lengths, headers.get(rows, ""))
+        def space_for_text(lengths: tuple[int, ...], header: str) -> int:
+            return self.max_sequence - builder.shared_length(lengths, header)
 
-        def own_tokens(rows: tuple[int, ...]) -> int:
-            return builder.own_length([tokens.length(row) for row in rows], headers.get(rows, ""))
-
-        return pack_by_ecg(
-            encoded, self.cfg.pairs_per_ecg, space_for_text, self.cfg.seed, own_tokens
-        )
+        limits = PackingLimits(self.cfg.pairs_per_ecg, space_for_text, builder.own_length)
+        return pack_encoded(encoded, np.diff(tokens.offsets), limits, self.cfg.seed)
 
     def _answering_items(
         self, questions: Sequence[Question]
@@ -382,5 +379,10 @@ class EcgQaTask(ProvenanceTask):
 def _train_on_corpus(manifest: Manifest, vocab_size: int) -> TextTokenizer:
     """Train the text tokenizer on the training split's questions and answers."""
     questions = manifest.questions("train")
-    texts = [text for q in questions for text in (q.question, q.answer_text, *(q.options or []))]
+    places, counts = np.unique(questions.columns.alike, return_counts=True)
+    texts: Counter[str] = Counter()
+    for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+        question = questions[place]
+        for text in (question.question, question.answer_text, *(question.options or [])):
+            texts[text] += count
     return train_text_tokenizer(texts, vocab_size)

@@ -1,4 +1,4 @@
-"""A process that opens a manifest with a task, takes the first training batch, and says what it took.
+"""Open a manifest with a task, take the first training batch, and say what that took.
 
 usage: python scripts/scale/first_batch.py TASK MANIFEST
 """

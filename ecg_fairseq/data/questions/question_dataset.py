@@ -6,6 +6,7 @@ function of the manifest and the seed: no randomness in ``__getitem__``, no glob
 resumed run sees the same batches as an uninterrupted one.
 """
 
+import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,9 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ecg_fairseq.data.questions.encoded_questions import (
+    EncodedQuestion,
+    no_whole_window,
+    shapes_of,
+)
 from ecg_fairseq.data.sized_dataset import SizedDataset
 from ecg_fairseq.data.tokens.cached_tokens import CachedTokens
-from ecg_fairseq.errors import RecordError
 from ecg_fairseq.networks.language_model.answering import pack_candidates
 from ecg_fairseq.networks.language_model.prompt import (
     PackedSequence,
@@ -29,32 +34,6 @@ from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.questions.question import Question
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EncodedQuestion:
-    """A question ready for a prompt.
-
-    Attributes:
-        question: the manifest's entry.
-        rows: store rows of the ECGs shown, one per recording.
-        question_ids: text rows of the question.
-        answer_ids: text rows of the answer, end token included.
-        candidates: text rows of each answer of the closed set, end token included.
-        header: what is known of the patients, where the prompt layout asks for it.
-    """
-
-    question: Question
-    rows: tuple[int, ...]
-    question_ids: list[int]
-    answer_ids: list[int]
-    candidates: tuple[tuple[int, ...], ...] = ()
-    header: str = ""
-
-    @property
-    def num_text_tokens(self) -> int:
-        """Tokens of the question and its answer."""
-        return len(self.question_ids) + len(self.answer_ids)
 
 
 class QuestionDataset(SizedDataset):
@@ -86,17 +65,23 @@ class QuestionDataset(SizedDataset):
         self.max_sequence = max_sequence
         self.allow_cut = allow_cut
         self.seed = seed
-        needed = np.array([self._needed(item) for item in items], dtype=np.int64)
+        needed = self._needed()
         self.sizes = np.minimum(needed, max_sequence)
         self.num_cut = int((needed > max_sequence).sum())
         self._refuse_what_cannot_fit(needed)
 
-    def _needed(self, item: Sequence[EncodedQuestion]) -> int:
-        """Tokens of a sequence before anything is cut."""
-        lengths = [self.tokens.length(row) for row in item[0].rows]
-        self.builder.check_recordings(len(lengths), item[0].question.id)
-        text = sum(question.num_text_tokens for question in item)
-        return self.builder.needed(lengths, text, len(item), item[0].header)
+    def _needed(self) -> np.ndarray:
+        """Return the tokens of each sequence before anything is cut, int64 (N,)."""
+        # Most sequences have the shape of another one.
+        needed_of = functools.cache(self.builder.needed)
+        needed, checked = np.empty(len(self.items), dtype=np.int64), set()
+        for place, shape in enumerate(shapes_of(self.items, np.diff(self.tokens.offsets))):
+            num_recordings = len(shape[0])
+            if num_recordings not in checked:
+                self.builder.check_recordings(num_recordings, self.items[place][0].question.id)
+                checked.add(num_recordings)
+            needed[place] = needed_of(*shape)
+        return needed
 
     def _refuse_what_cannot_fit(self, needed: np.ndarray) -> None:
         """Raise for the longest sequence that does not fit; count and log those that are cut."""
@@ -224,10 +209,7 @@ def shown_rows(manifest: Manifest, question: Question) -> list[tuple[int, ...]]:
     records = [manifest.record_row(record_id) for record_id in question.record_ids]
     windows = min(record.num_segments for record in records)
     if windows < 1:
-        raise RecordError(
-            f"question {question.id!r} asks about a recording without a whole window; make the "
-            "manifest anew, its recipe skips such records"
-        )
+        raise no_whole_window(question.id)
     return [tuple(record.first_row + k for record in records) for k in range(windows)]
 
 

@@ -5,12 +5,16 @@ words, so nobody can write an end-of-sequence or a made-up ECG into a question.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ecg_fairseq.errors import CheckpointError, EcgError
 
 _BOS, _EOS, _UNKNOWN = "<s>", "</s>", "<unk>"
+# No word of a byte-level tokenizer holds it: bytes of no letter are written as other letters.
+_BETWEEN_WORDS = "\n"
+_WORDS_IN_A_TEXT = 1 << 12
 
 
 class TextTokenizer:
@@ -138,20 +142,21 @@ def _rows_of_model(name: str) -> int:
         return 0
 
 
-def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
+def train_text_tokenizer(
+    texts: Iterable[str] | Mapping[str, int], vocab_size: int
+) -> TextTokenizer:
     """Train a byte-level BPE on the corpus's questions and answers.
 
     Every text can be written in it (bytes are the alphabet). The result depends on the multiset of
-    texts only: they are counted and sorted first.
+    texts only.
 
     Args:
-        texts: questions and answers of the training split.
+        texts: questions and answers of the training split, or text -> how often it occurs.
         vocab_size: most ids it may have, three special ones included.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token=None))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -159,8 +164,24 @@ def train_text_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(sorted(texts), trainer)
+    # A corpus has few different texts, each very often: it is cut into words once for all times
+    # that it occurs. Training counts the words; its library takes no counts, but a list of words.
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    words: Counter[str] = Counter()
+    for text, count in Counter(texts).items():
+        for word, _ in byte_level.pre_tokenize_str(text):
+            words[word] += count
+    tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(_BETWEEN_WORDS)
+    tokenizer.train_from_iterator(_lists_of_words(words), trainer)
+    tokenizer.pre_tokenizer = byte_level
     return _wrap(tokenizer)
+
+
+def _lists_of_words(words: Mapping[str, int]) -> Iterator[str]:
+    """Yield every word as often as it occurs, many in one text; in alphabetic order."""
+    for word, count in sorted(words.items()):
+        for start in range(0, count, _WORDS_IN_A_TEXT):
+            yield _BETWEEN_WORDS.join([word] * min(_WORDS_IN_A_TEXT, count - start))
 
 
 def _wrap(tokenizer: Any) -> TextTokenizer:

@@ -59,7 +59,7 @@ def _leaks_within(manifest: Manifest) -> Iterator[str]:
     lines = np.flatnonzero(_is_on_a_side(table))
     first = table.patient_ids.first_places()
     # The first line of each patient that is on a side, which need not be the patient's first.
-    patients, places, which = np.unique(first[lines], return_index=True, return_inverse=True)
+    _, places, which = np.unique(first[lines], return_index=True, return_inverse=True)
     sides = table.split_numbers[lines]
     straddling = lines[sides != sides[places][which]]
     if len(straddling):
@@ -89,7 +89,7 @@ def _segment_leaks(manifest: Manifest, split: str) -> Iterator[str]:
     lines = np.flatnonzero(manifest.records.is_on(split))
     firsts, counts = manifest.records.first_rows[lines], manifest.records.num_segments[lines]
     rows = np.repeat(firsts, counts) + _counted(counts)
-    wanted = TextIndex(TextColumn.of_texts(map(manifest.store.locator, rows.tolist())))
+    wanted = TextIndex(TextColumn.of_texts(manifest.store.locators(rows)))
     strangers = np.flatnonzero(wanted.find(listed) < 0)
     if len(strangers):
         names = sorted(set(listed.texts(strangers)))

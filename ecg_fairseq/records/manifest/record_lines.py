@@ -115,7 +115,7 @@ def _block(
     closes = np.stack([*(tabs[low + n] for n in range(len(COLUMNS) - 1)), ends])
     first_rows, is_row = parse_integers(content, begins[_FIRST_ROW], closes[_FIRST_ROW])
     counts, is_count = parse_integers(content, begins[_NUM_SEGMENTS], closes[_NUM_SEGMENTS])
-    ages, is_age = _floats(content, begins[_AGE], closes[_AGE], "0")
+    _, is_age = _floats(content, begins[_AGE], closes[_AGE], "0")
     rates, is_rate = _floats(content, begins[_RATE], closes[_RATE], "")
     for line in np.flatnonzero(~(is_row & is_count & is_age & is_rate)):
         where = f"{path} line {number + line}"

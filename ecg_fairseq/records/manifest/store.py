@@ -5,7 +5,7 @@ numbered through all shards. A shard is written as a stream, so memory does not 
 """
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -208,6 +208,17 @@ class Store:
         """Return the locator written into ``{split}.tsv``: ``store/shard-00000.npy:ROW``."""
         index, inside = self.locate(row)
         return f"{self.shards[index].file}:{inside}"
+
+    def locators(self, rows: np.ndarray) -> Iterator[str]:
+        """Yield the locators of many rows, int64 (N,); ManifestError when one is out of range."""
+        if len(rows):
+            self.locate(int(rows.min()))
+            self.locate(int(rows.max()))
+        index = np.searchsorted(self._starts, rows, side="right") - 1
+        inside = rows - np.array(self._starts)[index]
+        files = [shard.file for shard in self.shards]
+        for number, row in zip(index.tolist(), inside.tolist(), strict=True):
+            yield f"{files[number]}:{row}"
 
     def verify(self) -> None:
         """Compare every shard with its SHA-256; ManifestError names the first that differs."""

@@ -1,4 +1,4 @@
-"""The questions of a ``{split}.jsonl``: a sequence whose members are parsed when they are asked for.
+"""The questions of a ``{split}.jsonl``: a sequence whose members are parsed when asked for.
 
 The one reader of such files. Every line is checked when the file is opened.
 """

@@ -6,8 +6,6 @@ that takes the form in which questions are written here. Any other line is parse
 """
 
 import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,15 @@ import numpy as np
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.questions.question import ORIGINS, Question, field_names
 from ecg_fairseq.records.readers.text_column import TextColumn
-from ecg_fairseq.records.readers.text_lines import blocks_of_lines
+from ecg_fairseq.records.readers.text_lines import blocks_of_lines, places_of
 
-# A JSON text without escapes is its own value.
-_TEXT = r'"[^"\\\x00-\x1f]*"'
-_TEXTS = rf"\[({_TEXT}(?:, {_TEXT})*)\]"
-_LINE = re.compile(
-    rf'\{{"id": ({_TEXT}), ("question": [^\n]*?), "record_ids": {_TEXTS}, '
-    rf'"patient_ids": {_TEXTS}, ("template_id": [^\n]*)\}}'
-)
+# What stands between the parts of a line as it is written here.
+_ID, _QUESTION, _RECORDS = '{"id": "', '", "question": ', ', "record_ids": ["'
+_PATIENTS, _TEMPLATE, _END = '"], "patient_ids": ["', '"], "template_id": ', "}"
+_NEXT = '", "'
 _ABOUT = ("id", "record_ids", "patient_ids")
 _MOST_CONTENTS = 1 << 16
-_LINES_AT_A_TIME = 1 << 16
+_NEWLINE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +60,7 @@ def read_question_columns(path: Path) -> QuestionColumns:
     if path.exists():
         base = 0
         for content, number in blocks_of_lines(path):
-            reader.read(content.tobytes(), number, base)
+            reader.read(content, number, base)
             base += len(content)
     columns = reader.columns()
     first = columns.ids.first_places()
@@ -78,7 +73,6 @@ def read_question_columns(path: Path) -> QuestionColumns:
 class _Chunk:
     """Some questions, before they are packed."""
 
-    places: list[tuple[int, int]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     records: list[str] = field(default_factory=list)
     patients: list[str] = field(default_factory=list)
@@ -98,41 +92,68 @@ class _Reader:
         self._known: dict[tuple[str, str], tuple[int, int]] = {}
         self._count = 0
 
-    def read(self, block: bytes, number: int, base: int) -> None:
-        """Read whole lines; ``number``: of the first, from 1; ``base``: its place in the file."""
-        for start, end in _bounds(block):
-            line = self._decoded(block[start:end], number)
-            if line.strip():
-                self._add(line, number)
-                self._chunk.places.append((base + start, base + end))
-                self._count += 1
-            if len(self._chunk.places) >= _LINES_AT_A_TIME:
-                self._pack()
-            number += 1
+    def read(self, content: np.ndarray, number: int, base: int) -> None:
+        """Read whole lines.
 
-    def _decoded(self, line: bytes, number: int) -> str:
+        Args:
+            content: uint8.
+            number: of the first line in the file, from 1.
+            base: place of ``content`` in the file.
+        """
+        ends = places_of(content, _NEWLINE).astype(np.int64)
+        lines = self._decoded(content.tobytes(), number).split("\n")
+        if len(lines) == len(ends) + 1:
+            ends = np.append(ends, len(content))
+        starts = np.append(0, ends[:-1] + 1)
+        is_filled = np.ones(len(lines), dtype=bool)
+        for place, line in enumerate(lines):
+            if not self._add_quickly(line):
+                is_filled[place] = bool(line.strip())
+                if is_filled[place]:
+                    self._add_slowly(line, number + place)
+        self._pack(starts[is_filled] + base, ends[is_filled] + base)
+
+    def _decoded(self, block: bytes, number: int) -> str:
         try:
-            return line.decode("utf-8")
+            return block.decode("utf-8")
         except UnicodeDecodeError as error:
+            number += block.count(b"\n", 0, error.start)
             raise self._not_json(number, error) from error
 
     def _not_json(self, number: int, error: Exception) -> ManifestError:
         return ManifestError(f"{self.path} cannot be read as JSON lines: line {number}: {error}")
 
-    def _add(self, line: str, number: int) -> None:
-        match = _LINE.fullmatch(line.strip(" \t\r\n"))
-        if match is not None:
-            name, before, records, patients, after = match.groups()
-            found = self._known.get((before, after))
-            if found is None:
-                found = self._learn(before, after)
-            record_ids, patient_ids = records[1:-1].split('", "'), patients[1:-1].split('", "')
-            if found is not None and len(record_ids) == len(patient_ids):
-                self._keep(name[1:-1], record_ids, patient_ids, *found)
-                return
-        where = f"{self.path} line {number}"
+    def _add_quickly(self, line: str) -> bool:
+        """Take a line that is in the form in which questions are written here; say whether it is.
+
+        A JSON text without quotes, escapes and control characters is its own value.
+        """
+        first, second = line.find(_QUESTION), line.find(_RECORDS)
+        third = line.find(_PATIENTS, second)
+        fourth = line.find(_TEMPLATE, third)
+        is_there = 0 <= first < second < third < fourth
+        if not (is_there and line.startswith(_ID) and line.endswith(_END)):
+            return False
+        name = line[len(_ID) : first]
+        records = line[second + len(_RECORDS) : third]
+        patients = line[third + len(_PATIENTS) : fourth]
+        about = f"{name}{records}{patients}"
+        record_ids, patient_ids = records.split(_NEXT), patients.split(_NEXT)
+        num_quotes = 2 * (len(record_ids) + len(patient_ids) - 2)
+        if not about.isprintable() or "\\" in about or about.count('"') != num_quotes:
+            return False
+        before = line[first + len(_NEXT) - 1 : second]
+        after = line[fourth + len(_NEXT) - 1 : -len(_END)]
+        found = self._known.get((before, after)) or self._learn(before, after)
+        if found is None or len(record_ids) != len(patient_ids):
+            return False
+        self._keep(name, record_ids, patient_ids, *found)
+        return True
+
+    def _add_slowly(self, line: str, number: int) -> None:
+        """Take a line of any form; ManifestError when it is not a question."""
         try:
-            question = Question.from_dict(json.loads(line), where)
+            question = Question.from_dict(json.loads(line), f"{self.path} line {number}")
         except (ValueError, RecursionError) as error:
             raise self._not_json(number, error) from error
         origin = ORIGINS.index(question.origin)
@@ -161,6 +182,7 @@ class _Reader:
         self, name: str, records: list[str], patients: list[str], alike: int, origin: int
     ) -> None:
         chunk = self._chunk
+        self._count += 1
         chunk.ids.append(name)
         chunk.records += records
         chunk.patients += patients
@@ -168,12 +190,12 @@ class _Reader:
         chunk.alike.append(alike)
         chunk.origins.append(origin)
 
-    def _pack(self) -> None:
+    def _pack(self, starts: np.ndarray, ends: np.ndarray) -> None:
+        """Turn what was collected into arrays; places of the lines in the file, int64."""
         chunk, self._chunk = self._chunk, _Chunk()
-        places = np.array(chunk.places, dtype=np.int64).reshape(-1, 2)
         self._packed.append(
             (
-                *(places[:, 0], places[:, 1]),
+                *(starts, ends),
                 *map(TextColumn.of_texts, (chunk.ids, chunk.records, chunk.patients)),
                 np.array(chunk.counts, dtype=np.int64),
                 np.array(chunk.alike, dtype=np.int64),
@@ -183,7 +205,7 @@ class _Reader:
 
     def columns(self) -> QuestionColumns:
         """Return what was read."""
-        self._pack()
+        self._pack(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         starts, ends, ids, records, patients, counts, alike, origins = zip(
             *self._packed, strict=True
         )
@@ -201,13 +223,3 @@ class _Reader:
 
 
 _CONTENT = frozenset(field_names()) - set(_ABOUT)
-
-
-def _bounds(block: bytes) -> Iterator[tuple[int, int]]:
-    """Yield start and end of every line, without its end."""
-    start = 0
-    while start < len(block):
-        end = block.find(b"\n", start)
-        end = len(block) if end < 0 else end
-        yield start, end
-        start = end + 1
