@@ -1,1 +1,1 @@
-"""Parts of scripts/scale_mimic.py: many records from few signals, a watched run, comparisons."""
+"""Parts of scripts/scale_*.py: much raw data, a large manifest, watched and measured runs."""

@@ -1,19 +1,16 @@
-"""Open a manifest with a task, take the first training batch, and say what that took.
+"""Open a manifest with a task and take the first training batch.
 
 usage: python scripts/scale/first_batch.py TASK MANIFEST
 """
 
-import json
-import resource
 import sys
-import time
+from typing import Any
 
 _BATCH_SIZE = 8
 
 
-def first_batch(name: str, folder: str) -> dict:
+def first_batch(name: str, folder: str) -> dict[str, Any]:
     """Return the batch of a task with its default settings."""
-    import torch
     from fairseq.dataclass.configs import CommonConfig
     from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY
     from omegaconf import OmegaConf
@@ -35,19 +32,13 @@ def first_batch(name: str, folder: str) -> dict:
     batches = task.get_batch_iterator(
         task.dataset("train"), max_sentences=_BATCH_SIZE, max_positions=task.max_positions(), seed=1
     )
-    batch = next(batches.next_epoch_itr(shuffle=True))
-    assert torch.is_tensor(batch["net_input"][next(iter(batch["net_input"]))])
-    return batch
+    return next(batches.next_epoch_itr(shuffle=True))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print seconds (of the process, imports included) and the peak of resident memory."""
+    """Print how many sequences or segments the batch has."""
     name, folder = sys.argv[1:] if argv is None else argv
-    start = time.perf_counter()
-    batch = first_batch(name, folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "peak_mib": peak, "items": batch["nsentences"]}))
+    print(first_batch(name, folder)["nsentences"])
     return 0
 
 

@@ -6,7 +6,6 @@ segments that ECG-FM was pretrained on.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -16,6 +15,7 @@ from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.manifest.provenance import check
+from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.segments.segment_list import SegmentList
 
 SIDES = ("train", "valid", "test")
@@ -152,8 +152,9 @@ def embed_folder(
         done += len(batch)
     record_ids = np.array([str(number) if number >= 0 else "" for number in idx], dtype=object)
     if folder.manifest is not None:
-        known = _ids_of_records(folder.manifest / "records.tsv")
-        record_ids, patients = (known[idx, column] for column in (0, 1))
+        table = RecordTable.open(folder.manifest / "records.tsv")
+        record_ids = np.array(list(table.record_ids.texts()), dtype=object)[idx]
+        patients = np.array(list(table.patient_ids.texts()), dtype=object)[idx]
     sides_of_rows = np.array(names, dtype=object)
     return Embeddings(values, sides_of_rows, idx, record_ids, patients, _parts(sides_of_rows, idx))
 
@@ -210,17 +211,6 @@ def _runs_of_one_size(sizes: np.ndarray, batch_size: int) -> list[list[int]]:
         for run in runs
         for start in range(0, len(run), batch_size)
     ]
-
-
-def _ids_of_records(path: Path) -> np.ndarray:
-    """Return (record id, patient id) of every line of ``records.tsv``: objects (N, 2)."""
-    try:
-        with open(path, encoding="utf-8", newline="\n") as stream:
-            next(stream, None)
-            cells = [line.split("\t", 2)[:2] for line in stream]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}; make the manifest anew") from error
-    return np.array(cells, dtype=object).reshape(-1, 2)
 
 
 def _parts(sides: np.ndarray, idx: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from ecg_fairseq.records.labels.label_files import (
     MATRIX_FILE,
     read_label_names,
 )
+from ecg_fairseq.records.manifest.record_table import RecordTable
 
 if TYPE_CHECKING:
     from ecg_fairseq.data.signals.segment_dataset import SegmentDataset  # imports fairseq
@@ -110,8 +111,7 @@ def _check_rows(path: Path, values: np.ndarray, folder: SegmentFolder) -> None:
     if folder.manifest is None:
         return
     records = folder.manifest / "records.tsv"
-    with open(records, "rb") as stream:
-        num_records = sum(1 for _ in stream) - 1
+    num_records = len(RecordTable.open(records))
     if len(values) != num_records:
         raise ManifestError(
             f"{path} has {len(values)} rows, {records} lists {num_records} records; use the y.npy "

@@ -6,7 +6,6 @@ Reyna et al., CinC 2021, doi 10.23919/CinC53138.2021.9662687; the table ``weight
 physionetchallenges/evaluation-2021 and is not part of this package.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.records.labels.snomed_codes import SCORED_CLASSES
+from ecg_fairseq.records.readers.csv_table import read_csv_lines
 
 NORMAL_CODE = "426783006"  # sinus rhythm
 _SAME = "|"
@@ -103,14 +103,9 @@ def read_weights(path: Path | str) -> CincWeights:
         ScoreError: it is missing, not a square table of numbers, rows and columns are named
             differently, a code comes twice, or there is no sinus rhythm.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as cause:
-        raise ScoreError(
-            f"the challenge's weights {path} cannot be read: {cause}; give weights.csv of "
-            "physionetchallenges/evaluation-2021"
-        ) from cause
+    advice = "; give weights.csv of physionetchallenges/evaluation-2021"
+    lines = read_csv_lines(path, "the challenge's weights", ScoreError, advice)
+    rows = [[cell.strip() for cell in cells] for cells in lines]
     columns = rows[0][1:] if rows else []
     names = [row[0] for row in rows[1:]]
     if not columns or names != columns or any(len(row) != len(rows[0]) for row in rows):

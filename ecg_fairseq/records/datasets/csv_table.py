@@ -1,11 +1,11 @@
 """Tables that datasets publish as CSV: read line by line, with the columns that are needed."""
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.readers.csv_table import read_csv_lines, rows_of
 
 
 def read_columns(path: Path, needed: Sequence[str], what: str) -> Iterator[dict[str, str]]:
@@ -18,23 +18,17 @@ def read_columns(path: Path, needed: Sequence[str], what: str) -> Iterator[dict[
     Raises:
         ManifestError: it is missing, damaged, or lacks a column.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
-            found = list(reader.fieldnames or ())
-            missing = [name for name in needed if name not in found]
-            if missing:
-                raise ManifestError(
-                    f"{what} {path} has no column {', '.join(missing)} (found: "
-                    f"{', '.join(map(str, found))[:300]}); is it the file of that dataset?"
-                )
-            for row in reader:
-                row.pop(None, None)  # type: ignore[call-overload]
-                yield row
-    except FileNotFoundError as error:
-        raise ManifestError(f"{what} not found: {path}; check the folder that was given") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{what} {path} cannot be read: {error}") from error
+    if not path.exists():
+        raise ManifestError(f"{what} not found: {path}; check the folder that was given")
+    lines = read_csv_lines(path, what)
+    header = next(lines, [])
+    missing = [name for name in needed if name not in header]
+    if missing:
+        raise ManifestError(
+            f"{what} {path} has no column {', '.join(missing)} (found: "
+            f"{', '.join(header)[:300]}); is it the file of that dataset?"
+        )
+    yield from rows_of(header, lines)
 
 
 def number_of(text: str | None) -> float | None:

@@ -5,7 +5,6 @@ ECG-QA's mapping scripts write them. Layout: fact sheet heartllm 9.
 """
 
 import ast
-import csv
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json
 from ecg_fairseq.records.questions.question import Question, canonical_answer
 from ecg_fairseq.records.questions.templates import QUESTION_TYPES, SINGLE_TYPES
+from ecg_fairseq.records.readers.csv_table import read_csv_lines, rows_of
 from ecg_fairseq.records.record_row import SPLITS
 
 SPLIT_RULES = ("ecg-qa", "ptb-xl")
@@ -212,13 +212,13 @@ def _read_options(path: Path) -> dict[int, list[str]]:
     """Return template id -> possible answers; nothing when the table is absent."""
     if not path.is_file():
         return {}
+    lines = read_csv_lines(path, "", advice="; copy it again")
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return {
-                int(row["template_id"]): [str(name) for name in ast.literal_eval(row["classes"])]
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, KeyError, TypeError, ValueError, SyntaxError, csv.Error) as error:
+        return {
+            int(row["template_id"]): [str(name) for name in ast.literal_eval(row["classes"])]
+            for row in rows_of(next(lines, []), lines)
+        }
+    except (KeyError, TypeError, ValueError, SyntaxError) as error:
         raise ManifestError(f"{path} cannot be read: {error!r}; copy it again") from error
 
 

@@ -8,7 +8,6 @@ delineation marks are not read. Kalyakulina et al., doi 10.13026/eegm-h675.
 """
 
 import argparse
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from ecg_fairseq.records.datasets.options import add_split_option
 from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.readers.csv_table import read_csv_lines, rows_of
 from ecg_fairseq.records.readers.wfdb_comments import (
     comment_lines,
     comment_value,
@@ -134,10 +134,7 @@ def _not_here(folder: Path, have: set[str]) -> list[tuple[str, str, str]]:
     tables = [path for path in (folder / _TABLE, folder.parent / _TABLE) if path.is_file()]
     if not tables:
         return []
-    try:
-        with open(tables[0], encoding="utf-8-sig", newline="") as stream:
-            listed = [(row.get("ID") or "").strip() for row in csv.DictReader(stream)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{tables[0]} cannot be read: {error}") from error
+    lines = read_csv_lines(tables[0], "")
+    listed = [row.get("ID", "").strip() for row in rows_of(next(lines, []), lines)]
     reason = f"listed in {_TABLE}, but its header is not there; copy it again"
     return [(name, name, reason) for name in listed if name and name not in have]

@@ -14,7 +14,6 @@ optionally ``id``, ``question_type``, ``template_id``, ``options`` (separated by
 """
 
 import argparse
-import csv
 import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -35,6 +34,7 @@ from ecg_fairseq.records.preparation.raw_dataset import (
 )
 from ecg_fairseq.records.questions.question import Question, canonical_answer
 from ecg_fairseq.records.readers.any_format import FORMATS, open_array, parse_leads
+from ecg_fairseq.records.readers.csv_table import read_csv_lines
 from ecg_fairseq.records.readers.folder_search import FoundRecord, FoundRecords, find_records
 from ecg_fairseq.records.readers.wfdb_header import millivolts_per_unit
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
@@ -142,17 +142,16 @@ def own_label_set(table: Table) -> tuple[LabelSet | None, list[str]]:
 
 def read_table(path: Path) -> Table:
     """Read a CSV table with a header line; ManifestError when it is missing or damaged."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"table {path} cannot be read: {error}") from error
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
+    lines = read_csv_lines(path, "table")
+    header = next(lines, [])
+    rows = []
+    for number, cells in enumerate(lines, 2):
+        if len(cells) != len(header):
             raise ManifestError(
                 f"table {path} line {number} has not as many cells as the header; quote texts that "
                 "hold commas"
             )
+        rows.append(dict(zip(header, cells, strict=True)))
     if not rows:
         raise ManifestError(f"table {path} has no lines below its header")
     return rows

@@ -5,7 +5,6 @@ Scientific Data 7, 154 (2020).
 """
 
 import ast
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from typing import Any
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.csv_table import number_of, whole_number
 from ecg_fairseq.records.manifest.splits import keep_fraction
+from ecg_fairseq.records.readers.csv_table import read_csv_lines, rows_of
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
 RATES = (500, 100)
@@ -64,23 +64,20 @@ def _is_one(text: str | None) -> bool:
 
 
 def _read_csv(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in needed if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ManifestError(
-                    f"{path} has no column {', '.join(missing)} (found: "
-                    f"{', '.join(map(str, reader.fieldnames or ()))}); is it PTB-XL's file?"
-                )
-            yield from reader
-    except FileNotFoundError as error:
+    if not path.exists():
         raise ManifestError(
             f"{path} not found; expected PTB-XL's own layout (ptbxl_database.csv, "
             "scp_statements.csv, records500/) in the folder that was given"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from error
+        )
+    lines = read_csv_lines(path, "")
+    header = next(lines, [])
+    missing = [name for name in needed if name not in header]
+    if missing:
+        raise ManifestError(
+            f"{path} has no column {', '.join(missing)} (found: {', '.join(header)}); is it "
+            "PTB-XL's file?"
+        )
+    yield from rows_of(header, lines)
 
 
 def parse_scp_codes(text: str, where: str) -> dict[str, float]:

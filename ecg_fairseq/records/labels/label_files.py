@@ -20,6 +20,7 @@ import numpy as np
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import atomic_write
 from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.readers.csv_table import read_csv_lines
 from ecg_fairseq.records.record_row import RecordRow
 
 LABEL_FOLDER = "labels"
@@ -167,14 +168,10 @@ def labels_without_weight(matrix: LabelMatrix) -> list[str]:
 
 def read_label_names(path: Path) -> tuple[str, ...]:
     """Return the label names in a ``label_def.csv``; ManifestError when it is not one."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"label definition {path} cannot be read: {error}") from error
-    if not rows or not rows[0] or rows[0][0] != "name":
+    rows = list(read_csv_lines(path, "label definition"))
+    if not rows or rows[0][0] != "name":
         raise ManifestError(f"{path} does not start with the column name; is it a label_def.csv?")
-    return tuple(row[0] for row in rows[1:] if row)
+    return tuple(row[0] for row in rows[1:])
 
 
 def read_label_files(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:

@@ -6,13 +6,13 @@ ECG-FM's released ``labels.csv``, which is looked up in ``meta_split.csv`` or ``
 the table or one folder above it.
 """
 
-import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.readers.csv_table import read_csv_lines
 from ecg_fairseq.records.source_record import SourceRecord
 
 _TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
@@ -61,7 +61,7 @@ def read_label_table(
         ManifestError: the table is missing or damaged, holds other values than 0 and 1, or names a
             recording twice.
     """
-    lines = _lines(path)
+    lines = read_csv_lines(path, "label table")
     header = next(lines, [])
     key = next((name for name in _key_names(id_columns) if name in header), None)
     columns = [(n, name) for n, name in enumerate(header) if _is_label(name, id_columns)]
@@ -103,14 +103,6 @@ def _key_names(id_columns: Sequence[str]) -> tuple[str, ...]:
 
 def _is_label(name: str, id_columns: Sequence[str]) -> bool:
     return bool(name) and name not in _NOT_LABELS and name not in _key_names(id_columns)
-
-
-def _lines(path: Path) -> Iterator[list[str]]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            yield from (cells for cells in csv.reader(stream) if cells)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"label table {path} cannot be read: {error}") from error
 
 
 def _truths(cells: list[str], columns: list[tuple[int, str]], where: str) -> tuple[str, ...]:
@@ -171,7 +163,7 @@ def _save_files(path: Path) -> dict[str, str]:
 
 
 def _read_index(path: Path) -> dict[str, str]:
-    lines = _lines(path)
+    lines = read_csv_lines(path, "label table")
     header = next(lines, [])
     if "idx" not in header or "save_file" not in header:
         raise ManifestError(f"{path} has no columns idx and save_file; is it fairseq-signals' own?")

@@ -148,7 +148,7 @@ class TextIndex:
     def _search(self, text: str, start: int) -> int:
         key = self._keys[start] if start < len(self._keys) else None
         while start < len(self._keys) and self._keys[start] == key:
-            if self.column.text(self._order[start]) == text:
+            if self.column.text(int(self._order[start])) == text:
                 return int(self._order[start])
             start += 1
         return -1
