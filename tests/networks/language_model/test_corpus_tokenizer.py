@@ -1,5 +1,6 @@
 """The tokenizer of a corpus is the one that its library trains on every single text."""
 
+import json
 import random
 from collections import Counter
 
@@ -34,4 +35,6 @@ def test_counted_texts_give_what_single_texts_give(seed):
     wanted = trained_on_texts(texts, 262 + 30 * seed)
     for given in (texts, Counter(texts)):
         found = train_text_tokenizer(given, 262 + 30 * seed).tokenizer.backend_tokenizer
-        assert found.to_str() == wanted.to_str()
+        ours, theirs = json.loads(found.to_str()), json.loads(wanted.to_str())
+        assert ours["model"] == theirs["model"]
+        assert ours["pre_tokenizer"] == theirs["pre_tokenizer"]
