@@ -81,7 +81,8 @@ def _bounds(content: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _check_header(path: Path, line: bytes) -> None:
     header = line.decode("utf-8").split("\t")
     if tuple(header) != COLUMNS:
-        raise ManifestError(f"{path} starts with columns {header}; make the manifest anew")
+        what = "" if line else " (it is empty)"
+        raise ManifestError(f"{path} starts with columns {header}{what}; make the manifest anew")
 
 
 def _block(
@@ -149,12 +150,19 @@ def check_line(line: np.ndarray, where: str) -> tuple[int, int]:
     """
     cells = line.tobytes().decode("utf-8").split("\t")
     if len(cells) != len(COLUMNS):
-        raise ManifestError(f"{where}: {len(cells)} columns, expected {len(COLUMNS)}")
-    try:
-        float(cells[_AGE] or 0), float(cells[_RATE])
-        return int(cells[_FIRST_ROW]), int(cells[_NUM_SEGMENTS])
-    except ValueError as error:
-        raise ManifestError(f"{where}: {error}; make the manifest anew") from error
+        raise ManifestError(
+            f"{where}: {len(cells)} tab-separated fields ({len(cells)} columns), expected "
+            f"{len(COLUMNS)}; make the manifest anew"
+        )
+    for column, kind in ((_AGE, float), (_RATE, float), (_FIRST_ROW, int), (_NUM_SEGMENTS, int)):
+        try:
+            kind(cells[column] or ("0" if column == _AGE else ""))
+        except ValueError as error:
+            what = "whole number" if kind is int else "number"
+            raise ManifestError(
+                f"{where}: {error}: {COLUMNS[column]} is not a {what}; make the manifest anew"
+            ) from error
+    return int(cells[_FIRST_ROW]), int(cells[_NUM_SEGMENTS])
 
 
 def _is_utf8(content: np.ndarray) -> bool:

@@ -134,7 +134,7 @@ class TextIndex:
         found = self._order[places]
         is_there = self.column.are_equal(found, texts, np.arange(len(texts)))
         # Several texts of one key: the one that is looked for may stand further on.
-        for number in np.flatnonzero(~is_there & (self._keys[places] == texts.keys)):
+        for number in np.flatnonzero(~is_there & (self._keys[places] == texts.keys)).tolist():
             found[number] = self._search(texts.text(number), int(places[number]))
             is_there[number] = True
         return np.where(is_there, found, -1)

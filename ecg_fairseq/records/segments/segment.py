@@ -8,16 +8,9 @@ import numpy as np
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.manifest.folder import read_meta
+from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.manifest.store import Store, decode_values
-from ecg_fairseq.records.readers.text_lines import (
-    blocks_of_lines,
-    line_bounds,
-    split_fields,
-)
-from ecg_fairseq.records.record_row import COLUMNS
 from ecg_fairseq.signal.recipe import Strip
-
-_FIRST_ROW, _NUM_SEGMENTS = COLUMNS.index("first_row"), COLUMNS.index("num_segments")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +88,8 @@ class StoreSource:
         Raises:
             ManifestError: ``records.tsv`` is damaged or does not fit the store.
         """
-        first_rows, counts = _rows_of_recordings(self.folder / "records.tsv")
+        table = RecordTable.open(self.folder / "records.tsv")
+        first_rows, counts = table.first_rows, table.num_segments
         lines = np.flatnonzero(counts > 0)
         lines = lines[np.argsort(first_rows[lines], kind="stable")]
         first, count = first_rows[lines], counts[lines]
@@ -134,24 +128,3 @@ def _plain_leads(
             "training on signals needs leads by samples: use a recipe such as ecg_fm"
         )
     return tuple(strip.lead for strip in strips), rates.pop()
-
-
-def _rows_of_recordings(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``first_row`` and ``num_segments`` of every line of ``records.tsv``, int64 (N,).
-
-    Nothing else of the file is kept; a million recordings would be a GB of Python objects.
-    """
-    columns: list[tuple[np.ndarray, np.ndarray]] = []
-    for content, number in blocks_of_lines(path):
-        starts, ends = line_bounds(content)
-        if number == 1:
-            header = content[: ends[0]].tobytes() if len(ends) else b""
-            if header != "\t".join(COLUMNS).encode():
-                raise ManifestError(f"{path} starts with {header[:80]!r}; make the manifest anew")
-            starts, ends, number = starts[1:], ends[1:], 2
-        fields = split_fields(path, content, (starts, ends), len(COLUMNS), number)
-        first_rows = fields.integers(_FIRST_ROW, "first_row")
-        columns.append((first_rows, fields.integers(_NUM_SEGMENTS, "num_segments")))
-    if not columns:
-        raise ManifestError(f"{path} is empty; make the manifest anew")
-    return np.concatenate([rows for rows, _ in columns]), np.concatenate([n for _, n in columns])
