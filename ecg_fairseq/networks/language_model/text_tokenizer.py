@@ -6,15 +6,13 @@ words, so nobody can write an end-of-sequence or a made-up ECG into a question.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ecg_fairseq.errors import CheckpointError, EcgError
+from ecg_fairseq.networks.language_model.counted_bpe import train_merges
 
 _BOS, _EOS, _UNKNOWN = "<s>", "</s>", "<unk>"
-# No word of a byte-level tokenizer holds it: bytes of no letter are written as other letters.
-_BETWEEN_WORDS = "\n"
-_WORDS_IN_A_TEXT = 1 << 12
 
 
 class TextTokenizer:
@@ -154,34 +152,20 @@ def train_text_tokenizer(
         texts: questions and answers of the training split, or text -> how often it occurs.
         vocab_size: most ids it may have, three special ones included.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE(unk_token=None))
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[_UNKNOWN, _BOS, _EOS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    # A corpus has few different texts, each very often: it is cut into words once for all times
-    # that it occurs. Training counts the words; its library takes no counts, but a list of words.
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=True)
     words: Counter[str] = Counter()
-    for text, count in Counter(texts).items():
+    for text, count in sorted(Counter(texts).items()):
         for word, _ in byte_level.pre_tokenize_str(text):
             words[word] += count
-    tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(_BETWEEN_WORDS)
-    tokenizer.train_from_iterator(_lists_of_words(words), trainer)
+    special = (_UNKNOWN, _BOS, _EOS)
+    vocabulary, merges = train_merges(words, special, byte_level.alphabet(), vocab_size)
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=None))
     tokenizer.pre_tokenizer = byte_level
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(special))
     return _wrap(tokenizer)
-
-
-def _lists_of_words(words: Mapping[str, int]) -> Iterator[str]:
-    """Yield every word as often as it occurs, many in one text; in alphabetic order."""
-    for word, count in sorted(words.items()):
-        for start in range(0, count, _WORDS_IN_A_TEXT):
-            yield _BETWEEN_WORDS.join([word] * min(_WORDS_IN_A_TEXT, count - start))
 
 
 def _wrap(tokenizer: Any) -> TextTokenizer:

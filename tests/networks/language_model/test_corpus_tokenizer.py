@@ -29,7 +29,8 @@ def trained_on_texts(texts: list[str], vocab_size: int) -> Tokenizer:
 @pytest.mark.parametrize("seed", range(12))
 def test_counted_texts_give_what_single_texts_give(seed):
     draw = random.Random(seed)
-    letters = "abcde aé \n\t's日.12<s>"
+    # Few letters: long runs, and tokens that come about in several ways.
+    letters = "ab" if seed % 3 == 0 else "abcde aé \n\t's日.12<s>"
     wordings = ["".join(draw.choices(letters, k=draw.randint(0, 30))) for _ in range(40)]
     texts = draw.choices(wordings, k=5000)
     wanted = trained_on_texts(texts, 262 + 30 * seed)
