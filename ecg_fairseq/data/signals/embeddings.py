@@ -152,7 +152,7 @@ def embed_folder(
         done += len(batch)
     record_ids = np.array([str(number) if number >= 0 else "" for number in idx], dtype=object)
     if folder.manifest is not None:
-        table = RecordTable.open(folder.manifest / "records.tsv")
+        table = RecordTable.shared(folder.manifest / "records.tsv")
         record_ids = np.array(list(table.record_ids.texts()), dtype=object)[idx]
         patients = np.array(list(table.patient_ids.texts()), dtype=object)[idx]
     sides_of_rows = np.array(names, dtype=object)

@@ -111,7 +111,7 @@ def _check_rows(path: Path, values: np.ndarray, folder: SegmentFolder) -> None:
     if folder.manifest is None:
         return
     records = folder.manifest / "records.tsv"
-    num_records = len(RecordTable.open(records))
+    num_records = len(RecordTable.shared(records))
     if len(values) != num_records:
         raise ManifestError(
             f"{path} has {len(values)} rows, {records} lists {num_records} records; use the y.npy "

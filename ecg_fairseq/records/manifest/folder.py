@@ -48,7 +48,7 @@ class Manifest:
                 f"manifest folder not found: {path}; make it with `ecg-fairseq prepare`"
             )
         meta = read_meta(path)
-        records = RecordTable.open(path / "records.tsv")
+        records = RecordTable.shared(path / "records.tsv")
         try:
             manifest = cls(path, meta, records)
         except (KeyError, TypeError, ValueError) as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.record_row import COLUMNS
 
 # "family:numbering" -> sorted uint64 (N,).
@@ -159,21 +160,8 @@ def _challenge_ids(path: Path, dataset: str, splits: frozenset[bytes]) -> dict[s
 
 
 def _rows(path: Path, num_cells: int) -> Iterator[list[bytes]]:
-    """Yield the first cells of each line of ``records.tsv``."""
-    try:
-        with open(path, "rb") as stream:
-            header = next(stream, b"").decode("utf-8", "replace").rstrip("\n").split("\t")
-            if tuple(header) != COLUMNS:
-                raise ManifestError(f"{path} starts with columns {header}; make the manifest anew")
-            for number, line in enumerate(stream, 2):
-                cells = line.split(b"\t", num_cells)
-                if len(cells) <= num_cells:
-                    raise ManifestError(
-                        f"{path} line {number}: {len(cells)} columns, expected {len(COLUMNS)}"
-                    )
-                yield cells[:num_cells]
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error}; make the manifest anew") from error
+    """Return the first cells of each line of ``records.tsv``."""
+    return RecordTable.shared(path).first_cells(num_cells)
 
 
 def joined_hashes(parts: Iterable[Hashes]) -> Hashes:

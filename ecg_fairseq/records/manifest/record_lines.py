@@ -151,8 +151,7 @@ def check_line(line: np.ndarray, where: str) -> tuple[int, int]:
     cells = line.tobytes().decode("utf-8").split("\t")
     if len(cells) != len(COLUMNS):
         raise ManifestError(
-            f"{where}: {len(cells)} tab-separated fields ({len(cells)} columns), expected "
-            f"{len(COLUMNS)}; make the manifest anew"
+            f"{where}: {len(cells)} columns, expected {len(COLUMNS)}; make the manifest anew"
         )
     for column, kind in ((_AGE, float), (_RATE, float), (_FIRST_ROW, int), (_NUM_SEGMENTS, int)):
         try:

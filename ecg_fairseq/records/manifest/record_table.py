@@ -5,6 +5,8 @@ objects. Here its lines stay in the file; what is kept of each are its ids and, 
 is asked about all records at once.
 """
 
+import functools
+import itertools
 import mmap
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from pathlib import Path
@@ -67,6 +69,21 @@ class RecordTable(Mapping[str, RecordRow]):
         table._refuse_doubles()
         return table
 
+    @classmethod
+    def shared(cls, path: Path) -> "RecordTable":
+        """Return the table of a file, read once in a process while the file stays the same.
+
+        Raises:
+            ManifestError: see :meth:`open`.
+        """
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise ManifestError(
+                f"{path} cannot be read: {error}; make the manifest anew"
+            ) from error
+        return _opened(path, facts.st_mtime_ns, facts.st_size)
+
     def _refuse_doubles(self) -> None:
         first = self.record_ids.first_places()
         for line in np.flatnonzero(first != np.arange(len(first)))[:1]:
@@ -118,6 +135,12 @@ class RecordTable(Mapping[str, RecordRow]):
             line = self._text[start:stop].split(b"\t", column + 1)
             yield line[column].decode("utf-8")
 
+    def first_cells(self, count: int) -> Iterator[list[bytes]]:
+        """Yield the first cells of each line, as they stand in the file."""
+        starts = self._starts.tolist()
+        for start, stop in itertools.pairwise(starts):
+            yield self._text[start : stop - 1].split(b"\t", count)[:count]
+
     def __getitem__(self, record_id: str) -> RecordRow:
         """Return a record's line; KeyError if there is none."""
         row = self._parsed.get(record_id)
@@ -160,6 +183,12 @@ class RecordTable(Mapping[str, RecordRow]):
         if len(again._text) != state["num_bytes"]:
             raise ManifestError(f"{state['path']} was rewritten; open the manifest again")
         self.__dict__.update(again.__dict__)
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(path: Path, changed: int, size: int) -> RecordTable:
+    """Open a table; the time of change and the size are there to notice another file."""
+    return RecordTable.open(path)
 
 
 class _Rows(ValuesView[RecordRow]):

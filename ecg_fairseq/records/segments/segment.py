@@ -88,7 +88,7 @@ class StoreSource:
         Raises:
             ManifestError: ``records.tsv`` is damaged or does not fit the store.
         """
-        table = RecordTable.open(self.folder / "records.tsv")
+        table = RecordTable.shared(self.folder / "records.tsv")
         first_rows, counts = table.first_rows, table.num_segments
         lines = np.flatnonzero(counts > 0)
         lines = lines[np.argsort(first_rows[lines], kind="stable")]

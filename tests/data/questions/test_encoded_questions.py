@@ -11,6 +11,7 @@ from toy_manifest import make_manifest
 from ecg_fairseq.data.questions.encoded_questions import (
     EncodedQuestion,
     EncodedQuestions,
+    PackingLimits,
     Ragged,
     encode_questions,
     pack_encoded,
@@ -35,7 +36,8 @@ def in_arrays(shapes: list[tuple[tuple[int, ...], int, int]]) -> EncodedQuestion
     rows = np.array([[*rows, -1][:2] for rows, _, _ in shapes], dtype=np.int64).reshape(-1, 2)
     texts = Ragged([[5] * size for _, size, _ in shapes]), Ragged([[6] * n for _, _, n in shapes])
     everything = np.arange(len(shapes))
-    return EncodedQuestions(asked, everything, rows, everything, texts)
+    headers = [f"patient of {rows}" for rows, _, _ in shapes]
+    return EncodedQuestions(asked, everything, rows, everything, texts, headers)
 
 
 @settings(max_examples=200, deadline=None)
@@ -43,14 +45,29 @@ def in_arrays(shapes: list[tuple[tuple[int, ...], int, int]]) -> EncodedQuestion
     st.lists(st.tuples(ROWS, st.integers(1, 30), st.integers(1, 3)), max_size=40),
     st.integers(1, 5),
     st.integers(0, 3),
+    st.sampled_from([0, 7]),
 )
-def test_packing_gives_what_lists_of_objects_give(shapes, pairs, seed):
-    def space(rows):
-        return 100 - sum(ECG_LENGTHS[list(rows)])
-
+def test_packing_gives_what_lists_of_objects_give(shapes, pairs, seed, own):
     questions = in_arrays(shapes)
-    wanted = pack_by_ecg(list(questions), pairs, space, seed)
-    packed = pack_encoded(questions, pairs, space, seed)
+
+    def space(lengths, header=""):
+        return 100 - sum(lengths)
+
+    def lengths_of(rows):
+        return tuple(ECG_LENGTHS[list(rows)].tolist())
+
+    def own_tokens(lengths, header=""):
+        return own * len(lengths)
+
+    wanted = pack_by_ecg(
+        list(questions),
+        pairs,
+        lambda rows: space(lengths_of(rows)),
+        seed,
+        lambda rows: own_tokens(lengths_of(rows)),
+    )
+    limits = PackingLimits(pairs, space, own_tokens)
+    packed = pack_encoded(questions, ECG_LENGTHS, limits, seed)
     assert list(packed) == wanted
     assert packed[0:2] == wanted[0:2]
     assert list(shapes_of(packed, ECG_LENGTHS)) == list(shapes_of(wanted, ECG_LENGTHS))
@@ -104,6 +121,20 @@ def test_every_window_of_every_question_is_encoded(toy):
     assert list(found) == wanted
     assert calls == [len(np.unique(questions.columns.alike))]
     assert calls[0] < len(asked)
+
+
+def test_questions_of_other_patients_are_other_wordings_where_the_prompt_tells_of_them(toy):
+    questions = toy.questions("train")
+    headers = [f"patient {question.patient_ids[0]}" for question in questions]
+    found = encode_questions(toy, questions, encode_with_patient, headers)
+    for item in found:
+        header = f"patient {item.question.patient_ids[0]}"
+        assert item.header == header
+        assert bytes(item.question_ids).decode() == f"{header} {item.question.question}"
+
+
+def encode_with_patient(questions):
+    return [(q, list(f"patient {q.patient_ids[0]} {q.question}".encode()), [1]) for q in questions]
 
 
 def test_a_recording_without_a_window_is_named(toy, tmp_path):

@@ -288,7 +288,7 @@ def test_a_file_must_be_what_its_line_says(tmp_path):
         (lambda text: text.replace("\t2\t2\n", "\t1\t2\n", 1), "overlap or go beyond"),
         (lambda text: text.replace("\t38\t2\n", "\t39\t2\n"), "overlap or go beyond"),
         (lambda text: text.replace("\t38\t2\n", "\tx\t2\n"), "first_row is not a whole number"),
-        (lambda text: text.replace("\t2\t2\n", "\t2\n"), "line 3: 12 tab-separated fields"),
+        (lambda text: text.replace("\t2\t2\n", "\t2\n"), "line 3: 12 columns, expected 13"),
         (lambda text: "idx" + text, "starts with"),
         (lambda text: text.replace("\t0\t2\n", "\t-1\t0\n"), "no recording with this row"),
         (lambda text: "", "is empty"),
