@@ -1,8 +1,8 @@
 """What a YAML says once hydra has merged the shared files that it names.
 
-A YAML states what is its own; the settings that it shares with others lie in ``config/shared``. Here
-both are put together as ``fairseq-hydra-train --config-name NAME`` does, which takes hydra alone;
-what neither says is filled in from fairseq's and our dataclasses where that is asked for.
+A YAML states what is its own; the settings that it shares with others lie in ``config/shared``.
+Here both are put together as ``fairseq-hydra-train --config-name NAME`` does, which takes hydra
+alone; what neither says is filled in from fairseq's and our dataclasses where that is asked for.
 """
 
 import contextlib
