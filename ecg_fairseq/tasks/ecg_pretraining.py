@@ -167,7 +167,8 @@ class EcgPretrainingTask(ProvenanceTask):
 
     def __init__(self, cfg: EcgPretrainingConfig) -> None:
         super().__init__(cfg)
-        self.items = items_of(cfg.items, cfg.criterion_name, self.items_offered)
+        # Not cfg.items, which is a method of omegaconf's settings.
+        self.items = items_of(cfg["items"], cfg.criterion_name, self.items_offered)
         self.options = _signal_options(cfg)
         self.options.validate()
         self.folder = SegmentFolder.open(cfg.data, self.kind_of_lists)

@@ -217,7 +217,7 @@ def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
             header = json.loads(stream.read(length))
         if not isinstance(header, dict):
             raise ValueError("its header is no JSON object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path} cannot be read as safetensors: {error}") from error
     return header, 8 + length
 
