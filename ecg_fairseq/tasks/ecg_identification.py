@@ -1,8 +1,8 @@
 """fairseq task ``ecg_identification``: tell by an ECG who it is of.
 
-Training classifies segments of known people (criterion ``arcface``). Validation has other people:
+Training classifies segments of known patients (criterion ``arcface``). Validation has others:
 each probe looks for the most similar recording of a gallery, and is right when it is of its own
-person (fact sheet ecg-fm.md section 2.1).
+patient (fact sheet ecg-fm.md section 2.1).
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class EcgIdentificationConfig(EcgPretrainingConfig):
 
 @register_task("ecg_identification", dataclass=EcgIdentificationConfig)
 class EcgIdentificationTask(EcgFinetuningTask):
-    """Segments of people."""
+    """Segments of numbered patients."""
 
     kind_of_lists = "identification"
 
@@ -50,11 +50,11 @@ class EcgIdentificationTask(EcgFinetuningTask):
         self._scores = IdentificationScores()
 
     def count_outputs(self) -> int:
-        """Return the number of people trained on."""
+        """Return the number of patients trained on."""
         return IdentificationList.load(self.folder.tsv(self.cfg.train_subset)).num_people
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """Build the model; at least as many outputs as people trained on."""
+        """Build the model; at least as many outputs as patients trained on."""
         model = super().build_model(cfg, from_checkpoint)
         num_patients = 0 if from_checkpoint else self.count_outputs()
         if num_patients > cfg.num_labels:
@@ -66,7 +66,7 @@ class EcgIdentificationTask(EcgFinetuningTask):
         return model
 
     def make_dataset(self, split: str, is_training: bool) -> FairseqDataset:
-        """Return people to train on, or the gallery and the probes of another split."""
+        """Return patients to train on, or the gallery and the probes of another split."""
         if is_training:
             segments = IdentificationList.load(self.folder.tsv(split))
             augmentation = self.augmentation(segments)
@@ -86,7 +86,7 @@ class EcgIdentificationTask(EcgFinetuningTask):
     def valid_step(
         self, sample: Any, model: Any, criterion: Any
     ) -> tuple[Any, int, dict[str, Any]]:
-        """Keep the embeddings of a batch; the people are not those of the loss, which is 0."""
+        """Keep the embeddings of a batch; the patients are not those of the loss, which is 0."""
         model.eval()
         source = sample["net_input"]["source"]
         with torch.no_grad(), autocast(self.cfg.autocast, source.device):
