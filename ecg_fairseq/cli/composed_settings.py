@@ -120,9 +120,11 @@ def _composed(name: str, folder: Path, overrides: Sequence[str]) -> Any:
     # At level DEBUG hydra tells of its own start.
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
-        with warnings.catch_warnings(), initialize_config_dir(str(folder), version_base="1.1"):
-            warnings.simplefilter("ignore")  # of fairseq's way to register its settings
-            return compose(name, overrides=list(overrides), return_hydra_config=True)
+        with warnings.catch_warnings():
+            # They are about fairseq's way to use hydra, which is followed here.
+            warnings.simplefilter("ignore")
+            with initialize_config_dir(str(folder), version_base="1.1"):
+                return compose(name, overrides=list(overrides), return_hydra_config=True)
     except HydraException as error:
         reason = " ".join(str(error).split())
         raise EcgError(f"{folder / name}.yaml cannot be composed: {reason}") from error
