@@ -51,20 +51,17 @@ def full_settings(
 ) -> dict[str, Any]:
     """Return the settings of a run: as :func:`composed_settings`, with every default filled in.
 
+    fairseq and our tasks, models and criterions must have been imported.
+
     Raises:
         EcgError: see :func:`composed_settings`; or a setting is unknown.
-        MissingDependencyError: fairseq does not import.
     """
+    from fairseq.dataclass.initialize import add_defaults, hydra_init
+    from fairseq.dataclass.utils import omegaconf_no_object_check
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from ecg_fairseq.cli.describe import registered
-
     folder = _folder_of(name, config_dir)
-    list(registered())
-    from fairseq.dataclass.initialize import add_defaults, hydra_init
-    from fairseq.dataclass.utils import omegaconf_no_object_check
-
     hydra_init(name)
     composed = _composed(name, folder, overrides)
     OmegaConf.set_struct(composed, False)

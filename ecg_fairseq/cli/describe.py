@@ -93,8 +93,11 @@ def _print_settings(arguments: argparse.Namespace) -> int:
     """Print a YAML with what it shares; a form that hydra reads again."""
     from ecg_fairseq.cli.composed_settings import as_yaml, composed_settings, full_settings
 
-    compose = full_settings if arguments.with_defaults else composed_settings
-    settings = compose(arguments.config, arguments.config_dir)
+    if arguments.with_defaults:
+        list(registered())
+        settings = full_settings(arguments.config, arguments.config_dir)
+    else:
+        settings = composed_settings(arguments.config, arguments.config_dir)
     if arguments.json:
         print(json.dumps(settings))
         return 0

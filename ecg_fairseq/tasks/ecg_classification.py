@@ -20,8 +20,7 @@ from omegaconf import open_dict
 
 from ecg_fairseq.data.items import check_targets
 from ecg_fairseq.data.signals.label_source import LabelSource
-from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
-from ecg_fairseq.data.signals.survival_dataset import SurvivalDataset
+from ecg_fairseq.data.signals.segment_dataset import SegmentDataset, SurvivalDataset
 from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.networks.encoders.checkpoint import PretrainedEncoder
 from ecg_fairseq.networks.trained import open_pretrained_encoder
