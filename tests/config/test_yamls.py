@@ -134,7 +134,12 @@ OF_SIGNALS = {
     "task.train_subset": "train",
     "task.external_test": False,
 }
-OF_QUESTIONS = {"task.prompt_layout": "ecg_byte"}
+OF_QUESTIONS = {
+    "task.prompt_layout": "ecg_byte",
+    "task.results_path": None,
+    "task.num_shards": 1,
+    "task.shard_id": 0,
+}
 
 
 def flat(settings: dict, prefix: str = "") -> dict:
