@@ -1,13 +1,18 @@
 """The only place that knows quirks of fairseq, torch and hydra (fact sheet fairseq-modern.md)."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import open_dict
 
 from ecg_fairseq.errors import EcgError
+
+logger = logging.getLogger(__name__)
 
 AUTOCAST = ("none", "bf16", "fp16")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -68,6 +73,57 @@ def register() -> None:
     package = Path(__file__).resolve().parent
     import_tasks(str(package / "tasks"), "ecg_fairseq.tasks")
     import_models(str(package / "models"), "ecg_fairseq.models")
+
+
+def pass_over_retired_settings() -> None:
+    """Have fairseq take settings that a component of ours had once and that did nothing.
+
+    fairseq refuses a YAML with a setting that it does not know, so every YAML and checkpoint made
+    before a setting went would be useless. A dataclass says in ``retired`` (``task.filter`` ->
+    (only value that was allowed, or ``...`` for any; why it is gone)) what is to be left out.
+    """
+    from fairseq import models, registry, tasks
+    from fairseq.dataclass import utils
+
+    merge = utils.merge_with_parent
+    if hasattr(merge, "__wrapped__"):
+        return
+
+    @functools.wraps(merge)
+    def merge_what_is_known(dc: Any, cfg: Any, remove_missing: bool = False) -> Any:
+        left_out = leave_out_retired(cfg, getattr(dc, "retired", {}))
+        if left_out and not remove_missing:
+            logger.warning(
+                f"{', '.join(left_out)}: these settings do nothing and are left out; drop their "
+                "lines from the YAML"
+            )
+        return merge(dc, cfg, remove_missing)
+
+    for module in (utils, tasks, models, registry):
+        module.merge_with_parent = merge_what_is_known
+
+
+def leave_out_retired(cfg: Any, retired: Mapping[str, tuple[Any, str]]) -> list[str]:
+    """Delete retired settings from a component's settings, in place; return their names.
+
+    Args:
+        cfg: of one group, such as ``task``.
+        retired: see :func:`pass_over_retired_settings`.
+
+    Raises:
+        EcgError: one has a value that was never allowed.
+    """
+    left_out = []
+    for name, (allowed, reason) in retired.items():
+        key = name.split(".")[1]
+        if key not in cfg:
+            continue
+        if allowed is not ... and cfg[key] != allowed:
+            raise EcgError(f"{name}={cfg[key]!r} is not supported: {reason}; leave it out")
+        with open_dict(cfg):
+            del cfg[key]
+        left_out.append(name)
+    return left_out
 
 
 def meters_of_the_pass() -> Any:

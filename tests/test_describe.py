@@ -3,11 +3,14 @@
 import ast
 import enum
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
 import pytest
+import yaml
 
 from ecg_fairseq.cli import describe
 from ecg_fairseq.cli.main import main
@@ -66,6 +69,67 @@ def test_json_form(capsys: pytest.CaptureFixture[str]) -> None:
     entry = json.loads(capsys.readouterr().out)
     assert (entry["kind"], entry["name"]) == ("optimizer", "adam")
     assert {"name", "type", "default", "choices", "help"} == set(entry["fields"][0])
+
+
+def test_prints_a_whole_yaml_that_hydra_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "--config", "three_kg_pretraining"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# @package _global_\nhydra:\n  run:\n    dir: .\n")
+    settings = yaml.safe_load(out)
+    # Of the YAML itself, of the shared file that it names, of that one's own base, of every run.
+    assert settings["task"]["inferred_3kg_config"] == {
+        "angle": 45.0,
+        "scale": 1.5,
+        "mask_ratio": 0.5,
+    }
+    assert settings["task"]["mask_leads_condition"] == [4, 5]
+    assert settings["criterion"] == {"_name": "3kg", "temp": 0.1}
+    assert settings["common"]["user_dir"] == "${ecg_fairseq_dir:}"
+    # fairseq's defaults are not what the YAML says.
+    assert "tpu" not in settings["common"]
+    assert main(["describe", "--config", "three_kg_pretraining", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == settings
+
+
+def test_prints_a_yaml_of_the_user_with_every_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - shared/criterion/simclr\n  - _self_\n"
+        "criterion:\n  temp: 0.3\n"
+    )
+    arguments = ["describe", "--config", "mine", "--config-dir", str(tmp_path)]
+    assert main(arguments) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["criterion"] == {"_name": "simclr", "temp": 0.3}
+    assert main([*arguments, "--with-defaults"]) == 0
+    settings = yaml.safe_load(capsys.readouterr().out)
+    assert settings["criterion"] == {"_name": "simclr", "temp": 0.3}
+    assert settings["common"]["tpu"] is False
+    (tmp_path / "mine.yaml").write_text("defaults:\n  - shared/task/absent\n  - _self_\n")
+    assert main(arguments) == 1
+    assert "mine.yaml cannot be composed" in capsys.readouterr().err
+
+
+def test_a_yaml_that_is_not_there_names_those_that_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["describe", "--config", "no_such_yaml"]) == 1
+    err = capsys.readouterr().err
+    assert "there is no no_such_yaml.yaml" in err
+    assert "shipped are: cmsc_pretraining, " in err
+    assert main(["describe", "adam", "--with-defaults"]) == 1
+    assert "belong to --config" in capsys.readouterr().err
+
+
+def test_a_yaml_is_printed_without_torch() -> None:
+    code = (
+        "import sys; from ecg_fairseq.cli.main import main; "
+        "main(['describe', '--config', 'diagnosis']); "
+        "sys.exit(bool({'torch', 'fairseq', 'numpy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True)
+    assert result.returncode == 0
+    assert b"_name: ecg_classification" in result.stdout
 
 
 def test_unknown_name_lists_ours(

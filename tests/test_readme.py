@@ -23,6 +23,7 @@ import pytest
 from omegaconf import OmegaConf
 from toy_encoders import save_encoder
 
+from ecg_fairseq.cli.composed_settings import composed_settings
 from ecg_fairseq.cli.main import VERBS, main
 from ecg_fairseq.networks.ecg_fm.convert import export_checkpoint
 
@@ -304,7 +305,7 @@ def test_settings_table_agrees_with_the_yamls() -> None:
     rows = re.findall(r"^\| `(\w+\.\w+)` \| (\S+) \| (\S+) \|$", text, re.MULTILINE)
     assert len(rows) > 5
     for column, name in enumerate(("ecg_byte_qa", "ecg_byte_qa_tiny"), start=1):
-        settings = OmegaConf.load(PROJECT / f"ecg_fairseq/config/{name}.yaml")
+        settings = OmegaConf.create(composed_settings(name))
         printed = {row[0]: row[column] for row in rows}
         assert printed == {key: str(OmegaConf.select(settings, key)) for key in printed}
 

@@ -6,8 +6,10 @@ it does not know. Every key that is renamed, changed, added or left out is repor
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ecg_fairseq.errors import EcgError
@@ -112,19 +114,26 @@ def _group(name: str, values: Any, report: SettingsReport) -> dict[str, Any] | N
     if name in _PLUGINS:
         known = _known_by_plugin(name, chosen, report)
     else:
-        known = _known_by_fairseq().get(name)
-        if known is None:
+        known = _known_by_fairseq().get(name, KnownSettings())
+        if not known:
             report.changes.append(f"left out    {name}: fairseq has no such group")
             return None
     for key in [key for key in chosen if key not in known]:
         value = chosen.pop(key)
-        report.changes.append(f"left out    {name}.{key}={value!r}: no such setting here")
+        reason = known.retired.get(f"{name}.{key}", (None, "no such setting here"))[1]
+        report.changes.append(f"left out    {name}.{key}={value!r}: {reason}")
     _change_values(name, chosen, report)
     report.kept += len(chosen)
     return chosen
 
 
-def _known_by_plugin(group: str, values: dict[str, Any], report: SettingsReport) -> set[str]:
+class KnownSettings(set[str]):
+    """Names of the settings of a group, and those that do nothing here with the reason why."""
+
+    retired: Mapping[str, tuple[Any, str]] = MappingProxyType({})
+
+
+def _known_by_plugin(group: str, values: dict[str, Any], report: SettingsReport) -> KnownSettings:
     """Return the fields of what ``_name`` names, which is renamed where it must be."""
     from ecg_fairseq.cli.describe import registered
 
@@ -132,22 +141,25 @@ def _known_by_plugin(group: str, values: dict[str, Any], report: SettingsReport)
     ours = _NAMES.get(group, {}).get(theirs, theirs)
     found = [entry for entry in registered() if (entry.kind, entry.name) == (group, ours)]
     if not found or found[0].config is None:
-        own = [entry.name for entry in registered() if entry.kind == group and entry.is_ours]
+        own = sorted(entry.name for entry in registered() if entry.kind == group and entry.is_ours)
         raise EcgError(f"{group}._name={theirs!r} is not known here; ours: {', '.join(own)}")
     if ours != theirs:
         values["_name"] = ours
         report.changes.append(f"renamed     {group}._name={theirs} -> {ours}")
-    return {known.name for known in dataclasses.fields(found[0].config)} | {"_name"}
+    config = found[0].config
+    known = KnownSettings({each.name for each in dataclasses.fields(config)} | {"_name"})
+    known.retired = getattr(config, "retired", {})
+    return known
 
 
-def _known_by_fairseq() -> dict[str, set[str]]:
+def _known_by_fairseq() -> dict[str, KnownSettings]:
     """Return the settings of each of fairseq's own groups."""
     from fairseq.dataclass.configs import FairseqConfig
 
     # In fairseq-fixed the defaults of groups are their classes.
     kinds = {group.name: group.default for group in dataclasses.fields(FairseqConfig)}
     return {
-        name: {known.name for known in dataclasses.fields(kind)}
+        name: KnownSettings(known.name for known in dataclasses.fields(kind))
         for name, kind in kinds.items()
         if inspect.isclass(kind)
     }

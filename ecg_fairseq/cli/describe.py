@@ -1,4 +1,5 @@
-"""``ecg-fairseq describe NAME``: every field of a registered task, model, criterion or schedule.
+"""``ecg-fairseq describe NAME``: every field of a registered task, model, criterion or schedule;
+``describe --config NAME``: the settings of a YAML together with the shared files that it names.
 
 fairseq's own ``--help`` prints core options only and stops before a plug-in's (fact sheet
 fairseq-modern, section 4), so the registered dataclasses are walked here instead.
@@ -50,13 +51,27 @@ class Registered:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the name and ``--json``."""
-    parser.add_argument("name", metavar="NAME", help="for example ecg_qa, ecg_llm or adam")
+    """Add the name, ``--config`` with what belongs to it, and ``--json``."""
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument(
+        "name", metavar="NAME", nargs="?", help="for example ecg_qa, ecg_llm or adam"
+    )
+    wanted.add_argument(
+        "--config", metavar="YAML", help="print the settings of a YAML, as of --config-name"
+    )
+    parser.add_argument("--config-dir", metavar="DIR", help="folder of a YAML of your own")
+    parser.add_argument(
+        "--with-defaults", action="store_true", help="with --config: what it leaves unsaid, too"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per match")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the fields of everything registered under the name."""
+    """Print the fields of everything registered under the name, or the settings of a YAML."""
+    if arguments.config is not None:
+        return _print_settings(arguments)
+    if arguments.config_dir or arguments.with_defaults:
+        raise EcgError("--config-dir and --with-defaults belong to --config NAME")
     everything = list(registered())
     matches = [entry for entry in everything if entry.name == arguments.name]
     if not matches:
@@ -71,6 +86,22 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps({"kind": entry.kind, "name": entry.name, "fields": rows}))
         else:
             print("\n".join(report(entry, rows)))
+    return 0
+
+
+def _print_settings(arguments: argparse.Namespace) -> int:
+    """Print a YAML with what it shares; a form that hydra reads again."""
+    from ecg_fairseq.cli.composed_settings import as_yaml, composed_settings, full_settings
+
+    if arguments.with_defaults:
+        list(registered())
+        settings = full_settings(arguments.config, arguments.config_dir)
+    else:
+        settings = composed_settings(arguments.config, arguments.config_dir)
+    if arguments.json:
+        print(json.dumps(settings))
+        return 0
+    print(as_yaml(settings), end="")
     return 0
 
 

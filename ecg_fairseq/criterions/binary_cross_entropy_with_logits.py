@@ -91,6 +91,8 @@ class BinaryCrossEntropyConfig(FairseqDataclass):
 class BinaryCrossEntropyWithLogits(FairseqCriterion):
     """Binary cross-entropy; counts of right labels and of segments with all labels right."""
 
+    targets = "binary"
+
     def __init__(
         self,
         task: Any,

@@ -7,6 +7,7 @@ criterion crashes; the number of rows is the sample size here.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,8 +16,19 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
-from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.layers.contrastive_losses import cmsc_loss
+
+# fairseq-signals' settings that do nothing here; see compat.pass_over_retired_settings.
+RETIRED = MappingProxyType(
+    {
+        "criterion.eps": (..., "cosine similarities divide by norms as torch does"),
+        "criterion.all_gather": (
+            False,
+            "embeddings are compared within one process's batch, as ECG-FM does; raise "
+            "dataset.batch_size instead",
+        ),
+    }
+)
 
 
 @dataclass
@@ -24,21 +36,17 @@ class CmscConfig(FairseqDataclass):
     """Settings of the criterions that compare embeddings."""
 
     temp: float = field(default=0.1, metadata={"help": "divides cosine similarities"})
-    eps: float = field(default=1e-8, metadata={"help": "kept for fairseq-signals' configs"})
-    all_gather: bool = field(
-        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
-    )
+    retired = RETIRED
 
 
 @register_criterion("cmsc", dataclass=CmscConfig)
 class Cmsc(FairseqCriterion):
     """CMSC on the encoder's pooled output; summed over rows."""
 
-    def __init__(
-        self, task: Any, temp: float = 0.1, eps: float = 1e-8, all_gather: bool = False
-    ) -> None:
+    items = "cmsc_pairs"
+
+    def __init__(self, task: Any, temp: float = 0.1) -> None:
         super().__init__(task)
-        batch_only(all_gather)
         self.temperature = temp
 
     def forward(
@@ -76,12 +84,3 @@ class Cmsc(FairseqCriterion):
     def logging_outputs_can_be_summed() -> bool:
         """Every value logged is a sum."""
         return True
-
-
-def batch_only(all_gather: bool) -> None:
-    """Refuse ``all_gather``: embeddings are compared within one process's batch."""
-    if all_gather:
-        raise EcgError(
-            "criterion.all_gather=true is not supported: embeddings are compared within one "
-            "process's batch, as ECG-FM does; set it to false and raise dataset.batch_size instead"
-        )

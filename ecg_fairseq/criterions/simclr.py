@@ -19,6 +19,8 @@ class SimClrConfig(CmscConfig):
 class SimClr(Cmsc):
     """SimCLR on the encoder's pooled output; rows 2i and 2i + 1 are views of one segment."""
 
+    items, views = "two_views", "augmented"
+
     def loss(self, embeddings: Tensor, sample: dict[str, Any]) -> tuple[Tensor, int]:
         """Return the summed loss of embeddings (2N, D) and its number of terms."""
         return simclr_loss(embeddings, self.temperature), len(embeddings)

@@ -19,6 +19,8 @@ class ThreeKgConfig(CmscConfig):
 class ThreeKg(Cmsc):
     """3KG on the encoder's pooled output; rows of one patient are positive pairs."""
 
+    items, views = "two_views", "3kg"
+
     def loss(self, embeddings: Tensor, sample: dict[str, Any]) -> tuple[Tensor, int]:
         """Return the summed loss of embeddings (B, D) and its number of terms."""
         return three_kg_loss(embeddings, sample["patient_id"], self.temperature)

@@ -9,7 +9,7 @@ from typing import Any, List, Optional
 
 from fairseq.criterions import register_criterion
 
-from ecg_fairseq.criterions.cmsc import CmscConfig, batch_only
+from ecg_fairseq.criterions.cmsc import CmscConfig
 from ecg_fairseq.criterions.wav2vec2 import Wav2Vec2Criterion, Wav2Vec2CriterionConfig
 from ecg_fairseq.networks.ecg_fm.losses import wav2vec2_with_cmsc_loss
 from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
@@ -29,6 +29,8 @@ class Wav2Vec2WithCmscConfig(Wav2Vec2CriterionConfig, CmscConfig):
 class Wav2Vec2WithCmsc(Wav2Vec2Criterion):
     """Contrastive loss of hidden frames, plus CMSC between segments of a recording."""
 
+    items = "cmsc_pairs"
+
     def __init__(
         self,
         task: Any,
@@ -37,11 +39,8 @@ class Wav2Vec2WithCmsc(Wav2Vec2Criterion):
         log_keys: Sequence[str] = (),
         cmsc_weights: Optional[float] = None,
         temp: float = 0.1,
-        eps: float = 1e-8,
-        all_gather: bool = False,
     ) -> None:
         super().__init__(task, infonce, loss_weights, log_keys)
-        batch_only(all_gather)
         self.cmsc_weight = 1.0 if cmsc_weights is None else float(cmsc_weights)
         self.temperature = temp
 

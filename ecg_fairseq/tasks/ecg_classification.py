@@ -1,7 +1,8 @@
 """fairseq task ``ecg_classification``: finetune an encoder to labels of ECG segments.
 
-Labels come from ``y.npy`` by recording, or from fairseq-signals' ``.mat`` files. Beyond
-fairseq-signals, the augmentations of ``ecg_pretraining`` can be used here, too.
+Labels come from ``y.npy`` or ``targets.npz`` by recording, or from fairseq-signals' ``.mat`` files:
+yes or no, real numbers, or times and events (``items: survival``). Beyond fairseq-signals, the
+augmentations of ``ecg_pretraining`` can be used here, too.
 """
 
 import logging
@@ -9,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Optional
 
 import numpy as np
@@ -16,26 +18,29 @@ from fairseq.models import MODEL_REGISTRY
 from fairseq.tasks import register_task
 from omegaconf import open_dict
 
+from ecg_fairseq.data.items import check_targets
 from ecg_fairseq.data.signals.label_source import LabelSource
-from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
+from ecg_fairseq.data.signals.segment_dataset import SegmentDataset, SurvivalDataset
 from ecg_fairseq.errors import CheckpointError, EcgError
 from ecg_fairseq.networks.encoders.checkpoint import PretrainedEncoder
 from ecg_fairseq.networks.trained import open_pretrained_encoder
 from ecg_fairseq.records.segments.segment_list import SegmentList
-from ecg_fairseq.tasks.ecg_pretraining import EcgPretrainingConfig, EcgPretrainingTask
+from ecg_fairseq.tasks.ecg_pretraining import (
+    RETIRED,
+    EcgPretrainingConfig,
+    EcgPretrainingTask,
+)
 
 logger = logging.getLogger(__name__)
-_ONLY = {
-    "path_dataset": (False, "lists name files or rows of a manifest's store"),
-    "load_specific_lead": (False, "choose leads with task.leads_to_load"),
-}
-# Settings in which pretraining and finetuning must agree: they change what the encoder sees.
+# Settings in which pretraining and finetuning must agree: they change what the encoder sees. Ours
+# never filter; fairseq-signals' checkpoints may have been trained so.
 _SAME_SIGNALS = ("normalize", "filter")
 
 
 class EcgFinetuningTask(EcgPretrainingTask, ABC):
     """What finetuning tasks share: the pretrained encoder and the number of outputs."""
 
+    items_offered = ("segments",)
     kind_of_lists = "plain"
 
     @abstractmethod
@@ -73,7 +78,7 @@ class EcgFinetuningTask(EcgPretrainingTask, ABC):
         self.begin_with(state, path)
         task = state["cfg"].get("task") or {}
         for name in _SAME_SIGNALS:
-            theirs, ours = bool(task.get(name, False)), getattr(self.cfg, name)
+            theirs, ours = bool(task.get(name, False)), bool(self.cfg.get(name, False))
             if theirs != ours:
                 raise CheckpointError(
                     f"{path} was pretrained with task.{name}={theirs}, the settings have {ours}; "
@@ -95,29 +100,33 @@ def _finetuned_model(name: str) -> Any:
 class EcgClassificationConfig(EcgPretrainingConfig):
     """Settings of the task."""
 
-    path_dataset: bool = field(
-        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
-    )
     label_file: Optional[str] = field(
         default=None,
         metadata={
-            "help": "y.npy, one row a recording; null: the manifest's labels/y.npy, else the "
-            "labels in .mat files"
+            "help": "y.npy or targets.npz, one row a recording; null: the manifest's labels/, else "
+            "the labels in .mat files"
         },
     )
-    load_specific_lead: bool = field(
-        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    retired = MappingProxyType(
+        {
+            **RETIRED,
+            "task.path_dataset": (False, "lists name files or rows of a manifest's store"),
+            "task.load_specific_lead": (False, "choose leads with task.leads_to_load"),
+        }
     )
 
 
 @register_task("ecg_classification", dataclass=EcgClassificationConfig)
 class EcgClassificationTask(EcgFinetuningTask):
-    """Labelled segments."""
+    """Labelled segments, or segments of recordings that were followed up (``survival``)."""
+
+    items_offered = ("segments", "survival")
 
     def __init__(self, cfg: EcgClassificationConfig) -> None:
         super().__init__(cfg)
-        self.refuse_other_values(_ONLY)
-        self.labels = LabelSource.find(self.folder, cfg.label_file)
+        self.labels = LabelSource.find(self.folder, cfg.label_file, self.items == "survival")
+        if self.labels is not None:
+            check_targets(self.labels.kind, cfg.criterion_name)
         self.num_labels = 0
 
     @property
@@ -126,7 +135,7 @@ class EcgClassificationTask(EcgFinetuningTask):
         return None if self.labels is None else self.labels.names
 
     def count_outputs(self) -> int:
-        """Return the number of columns of the label file; 0 without one."""
+        """Return the number of columns of the label file, 1 for a risk; 0 without a file."""
         return 0 if self.labels is None else self.labels.num_labels
 
     def state_dict(self) -> dict[str, Any]:
@@ -167,7 +176,8 @@ class EcgClassificationTask(EcgFinetuningTask):
     def make_dataset(self, split: str, is_training: bool) -> SegmentDataset:
         """Return the labelled segments of a split; those without labels are left out."""
         segments = SegmentList.load(self.folder.tsv(split))
-        dataset = SegmentDataset(
+        kind = SurvivalDataset if self.items == "survival" else SegmentDataset
+        dataset = kind(
             segments,
             self.options,
             self.augmentation(segments) if is_training else None,

@@ -1,11 +1,12 @@
 """fairseq task ``ecg_identification``: tell by an ECG who it is of.
 
-Training classifies segments of known people (criterion ``arcface``). Validation has other people:
+Training classifies segments of known patients (criterion ``arcface``). Validation has others:
 each probe looks for the most similar recording of a gallery, and is right when it is of its own
-person (fact sheet ecg-fm.md section 2.1).
+patient (fact sheet ecg-fm.md section 2.1).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,9 +21,8 @@ from ecg_fairseq.data.signals.identification_scores import IdentificationScores
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.records.segments.segment_list import IdentificationList
 from ecg_fairseq.tasks.ecg_classification import EcgFinetuningTask
-from ecg_fairseq.tasks.ecg_pretraining import EcgPretrainingConfig
+from ecg_fairseq.tasks.ecg_pretraining import RETIRED, EcgPretrainingConfig
 
-_ONLY = {"visualize": (False, "draw embeddings from what `ecg-fairseq embed` writes")}
 # Name in the log -> attribute of IdentificationAccuracy.
 _ACCURACIES = {"accuracy": "embedding", "published_accuracy": "published"}
 
@@ -31,39 +31,42 @@ _ACCURACIES = {"accuracy": "embedding", "published_accuracy": "published"}
 class EcgIdentificationConfig(EcgPretrainingConfig):
     """Settings of the task."""
 
-    visualize: bool = field(
-        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
+    retired = MappingProxyType(
+        {
+            **RETIRED,
+            "task.visualize": (False, "draw embeddings from what `ecg-fairseq embed` writes"),
+        }
     )
 
 
 @register_task("ecg_identification", dataclass=EcgIdentificationConfig)
 class EcgIdentificationTask(EcgFinetuningTask):
-    """Segments of people."""
+    """Segments of numbered patients."""
 
     kind_of_lists = "identification"
 
     def __init__(self, cfg: EcgIdentificationConfig) -> None:
         super().__init__(cfg)
-        self.refuse_other_values(_ONLY)
         self._scores = IdentificationScores()
 
     def count_outputs(self) -> int:
-        """Return the number of people trained on."""
-        return IdentificationList.load(self.folder.tsv("train")).num_people
+        """Return the number of patients trained on."""
+        return IdentificationList.load(self.folder.tsv(self.cfg.train_subset)).num_people
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """Build the model; at least as many outputs as people trained on."""
+        """Build the model; at least as many outputs as patients trained on."""
         model = super().build_model(cfg, from_checkpoint)
-        num_people = 0 if from_checkpoint else self.count_outputs()
-        if num_people > cfg.num_labels:
+        num_patients = 0 if from_checkpoint else self.count_outputs()
+        if num_patients > cfg.num_labels:
             raise EcgError(
-                f"model.num_labels={cfg.num_labels}, but {self.folder.tsv('train')} lists "
-                f"{num_people} people; set model.num_labels={num_people}, or 0 to take their number"
+                f"model.num_labels={cfg.num_labels}, but {self.folder.tsv(self.cfg.train_subset)} "
+                f"lists {num_patients} people; set model.num_labels={num_patients}, or 0 to take "
+                "their number"
             )
         return model
 
     def make_dataset(self, split: str, is_training: bool) -> FairseqDataset:
-        """Return people to train on, or the gallery and the probes of another split."""
+        """Return patients to train on, or the gallery and the probes of another split."""
         if is_training:
             segments = IdentificationList.load(self.folder.tsv(split))
             augmentation = self.augmentation(segments)
@@ -72,18 +75,18 @@ class EcgIdentificationTask(EcgFinetuningTask):
             )
         gallery, probes = (
             IdentificationDataset(
-                IdentificationList.load(self.folder.tsv(f"{split}_{side}")),
+                IdentificationList.load(self.folder.tsv(f"{split}_{part}")),
                 self.options,
                 seed=self.cfg.seed,
             )
-            for side in ("gallery", "probe")
+            for part in ("gallery", "probe")
         )
         return GalleryDataset(gallery, probes, split)
 
     def valid_step(
         self, sample: Any, model: Any, criterion: Any
     ) -> tuple[Any, int, dict[str, Any]]:
-        """Keep the embeddings of a batch; the people are not those of the loss, which is 0."""
+        """Keep the embeddings of a batch; the patients are not those of the loss, which is 0."""
         model.eval()
         source = sample["net_input"]["source"]
         with torch.no_grad(), autocast(self.cfg.autocast, source.device):

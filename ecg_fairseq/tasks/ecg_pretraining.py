@@ -1,12 +1,14 @@
 """fairseq task ``ecg_pretraining``: unlabelled ECG segments for wav2vec 2.0, CMSC, SimCLR, 3KG.
 
-Fields are fairseq-signals' (fact sheet ecg-fm.md section 2.1). The criterion's name decides what an
-item is: a pair of neighbouring segments (``cmsc``), two views (``simclr``, ``3kg``) or a segment.
+Fields are fairseq-signals' (fact sheet ecg-fm.md section 2.1). ``items`` says what an item is: a
+segment, a pair of neighbouring segments, or two views of a segment; by default what the criterion
+declares that it needs (``data/items.py``).
 """
 
 import logging
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, List, Optional
+from types import MappingProxyType
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -17,9 +19,12 @@ from fairseq.tasks import register_task
 from omegaconf import II, MISSING, open_dict
 
 from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION
+from ecg_fairseq.data.items import AUTO, ITEMS, items_of, views_of
 from ecg_fairseq.data.signals.cmsc_dataset import CmscDataset
+from ecg_fairseq.data.signals.extra_tensors import ExtraTensors
 from ecg_fairseq.data.signals.segment_dataset import SegmentDataset
 from ecg_fairseq.data.signals.segment_folder import SegmentFolder
+from ecg_fairseq.data.signals.signal_dataset import SignalDataset
 from ecg_fairseq.data.signals.signal_options import SignalOptions
 from ecg_fairseq.data.signals.two_view_dataset import TwoViewDataset
 from ecg_fairseq.errors import EcgError
@@ -33,13 +38,19 @@ from ecg_fairseq.tasks.provenance_task import ProvenanceConfig, ProvenanceTask
 logger = logging.getLogger(__name__)
 # Rate that noise is drawn for when neither task.sample_rate nor the segments say another.
 _DEFAULT_RATE_HZ = 500.0
-# Fields of published settings that have one value here, and why.
-_ONLY = {
-    "filter": (False, "signals are filtered when the manifest is made (see its recipes)"),
-    "precompute_mask_indices": (False, "the model draws masks, reproducibly, in its forward pass"),
-    "leads_bucket": (None, "choose leads with task.leads_to_load"),
-    "inferred_w2v_config": (None, "the model draws its masks itself"),
-}
+# fairseq-signals' settings that do nothing here; see compat.pass_over_retired_settings.
+RETIRED = MappingProxyType(
+    {
+        "task.filter": (False, "signals are filtered when the manifest is made (see its recipes)"),
+        "task.precompute_mask_indices": (
+            False,
+            "the model draws masks, reproducibly, in its forward pass",
+        ),
+        "task.leads_bucket": (None, "choose leads with task.leads_to_load"),
+        "task.bucket_selection": (..., "it chose from leads_bucket"),
+        "task.inferred_w2v_config": (None, "the model draws its masks itself"),
+    }
+)
 
 
 def _number(value: float, text: str) -> Any:
@@ -54,20 +65,26 @@ class EcgPretrainingConfig(ProvenanceConfig):
         default=MISSING,
         metadata={"help": "manifest folder, a folder in it, or a folder of fairseq-signals' lists"},
     )
+    items: str = field(
+        default=AUTO,
+        metadata={"help": f"what an item is: {', '.join(ITEMS)}; auto: what the criterion needs"},
+    )
+    views: str = field(
+        default=AUTO,
+        metadata={
+            "help": "how two_views are made: augmented (perturbation_mode, each by itself) or 3kg "
+            "(inferred_3kg_config); auto: as the criterion needs"
+        },
+    )
+    extra: List[str] = field(
+        default_factory=list,
+        metadata={"help": "names of tensors of the manifest's extra/ that every batch carries"},
+    )
     leads_to_load: Optional[str] = field(
         default=None, metadata={"help": "names or numbers of leads, such as 'I,II,V2'; null: all"}
     )
-    leads_bucket: Optional[str] = field(
-        default=None, metadata={"help": "kept for fairseq-signals' configs; must be null"}
-    )
-    bucket_selection: str = field(
-        default="uniform", metadata={"help": "kept for fairseq-signals' configs; not used"}
-    )
     sample_rate: Optional[float] = field(
         default=None, metadata={"help": "refuse segments of another rate in Hz; null takes any"}
-    )
-    filter: bool = field(
-        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
     )
     normalize: bool = field(
         default=False,
@@ -93,9 +110,6 @@ class EcgPretrainingConfig(ProvenanceConfig):
     )
     num_batch_buckets: int = field(
         default=0, metadata={"help": "pad batches to one of this many lengths; 0: to the longest"}
-    )
-    precompute_mask_indices: bool = field(
-        default=False, metadata={"help": "kept for fairseq-signals' configs; must be false"}
     )
     perturbation_mode: Optional[List[str]] = field(
         default=None,
@@ -123,9 +137,6 @@ class EcgPretrainingConfig(ProvenanceConfig):
         default_factory=lambda: [4, 5],
         metadata={"help": "conditional: how many limb leads and chest leads become zeros"},
     )
-    inferred_w2v_config: Optional[str] = field(
-        default=None, metadata={"help": "kept for fairseq-signals' configs; must be null"}
-    )
     inferred_3kg_config: Optional[Dict[str, float]] = field(
         default=None,
         metadata={"help": "3kg: angle in degrees, scale, mask_ratio (default 45, 1.5, 0.5)"},
@@ -140,18 +151,28 @@ class EcgPretrainingConfig(ProvenanceConfig):
     )
     seed: int = II("common.seed")
     common_precision: str = COMMON_PRECISION
+    train_subset: str = II("dataset.train_subset")
+    retired = RETIRED
 
 
 @register_task("ecg_pretraining", dataclass=EcgPretrainingConfig)
 class EcgPretrainingTask(ProvenanceTask):
-    """Unlabelled segments; also the base of the tasks that finetune."""
+    """Unlabelled segments; also the base of the tasks that finetune.
+
+    Attributes:
+        items_offered: what items a task can make, its usual one first.
+    """
+
+    items_offered: Tuple[str, ...] = ("segments", "cmsc_pairs", "two_views")
 
     def __init__(self, cfg: EcgPretrainingConfig) -> None:
         super().__init__(cfg)
-        self.refuse_other_values(_ONLY)
+        # Not cfg.items, which is a method of omegaconf's settings.
+        self.items = items_of(cfg["items"], cfg.criterion_name, self.items_offered)
         self.options = _signal_options(cfg)
         self.options.validate()
         self.folder = SegmentFolder.open(cfg.data, self.kind_of_lists)
+        self.extra = ExtraTensors(self.folder.manifest, cfg.extra) if cfg.extra else None
         self.receptive_field = self.num_leads = 0
         if cfg.allow_other_split:
             logger.warning("task.allow_other_split is the older name of task.external_test")
@@ -164,22 +185,7 @@ class EcgPretrainingTask(ProvenanceTask):
     @property
     def kind_of_lists(self) -> str:
         """Which lists of a manifest are read; see :meth:`SegmentFolder.open`."""
-        return "cmsc" if "cmsc" in self.cfg.criterion_name else "plain"
-
-    def refuse_other_values(self, only: dict[str, tuple[Any, str]]) -> None:
-        """Refuse settings that have one value here.
-
-        Args:
-            only: field -> (value, what to do instead).
-
-        Raises:
-            EcgError: names the field.
-        """
-        for name, (value, instead) in only.items():
-            given = getattr(self.cfg, name)
-            if given != value:
-                wanted = "null" if value is None else str(value).lower()
-                raise EcgError(f"task.{name}={given!r} is not supported: {instead}; set {wanted}")
+        return "cmsc" if self.items == "cmsc_pairs" else "plain"
 
     @property
     def present(self) -> Provenance:
@@ -211,9 +217,12 @@ class EcgPretrainingTask(ProvenanceTask):
         task_cfg: Optional[FairseqDataclass] = None,
         **kwargs: Any,
     ) -> None:
-        """Load a split; training sees augmentations."""
-        dataset = self.make_dataset(split, "train" in split)
+        """Load a split; the one that fairseq trains on sees augmentations."""
+        dataset = self.make_dataset(split, split == self.cfg.train_subset)
         self._check_fits(dataset)
+        if self.extra is not None:
+            for part in parts_of(dataset):
+                part.add_extra(self.extra)
         self.datasets[split] = dataset
         logger.info(f"{split}: {len(dataset):,} items from {self.folder.path}")
 
@@ -221,22 +230,25 @@ class EcgPretrainingTask(ProvenanceTask):
         """Return the dataset of a split."""
         common = {"seed": self.cfg.seed, "is_training": is_training}
         tsv = self.folder.tsv(split)
-        name = self.cfg.criterion_name
-        if self.kind_of_lists == "cmsc":
+        if self.items == "cmsc_pairs":
             pairs = CmscPairList.load(tsv)
             return CmscDataset(pairs, self.options, self.augmentation(pairs), **common)
         segments = SegmentList.load(tsv)
-        if "3kg" in name:
-            return TwoViewDataset(segments, self.options, _three_kg(self.cfg), **common)
+        if self.items == "two_views":
+            return TwoViewDataset(segments, self.options, self._views(segments), **common)
+        return SegmentDataset(segments, self.options, self.augmentation(segments), **common)
+
+    def _views(self, segments: SegmentList) -> TwoViews | ThreeKg:
+        """Return what makes two views of a segment."""
+        if views_of(self.cfg.views, self.cfg.criterion_name) == "3kg":
+            return _three_kg(self.cfg)
         augmentation = self.augmentation(segments)
-        if "simclr" in name:
-            if augmentation is None:
-                raise EcgError(
-                    "criterion simclr compares two augmented views, but task.perturbation_mode is "
-                    "null; name one or more augmentations"
-                )
-            return TwoViewDataset(segments, self.options, TwoViews(augmentation), **common)
-        return SegmentDataset(segments, self.options, augmentation, **common)
+        if augmentation is None:
+            raise EcgError(
+                f"criterion {self.cfg.criterion_name} compares two augmented views, but "
+                "task.perturbation_mode is null; name one or more augmentations"
+            )
+        return TwoViews(augmentation)
 
     def augmentation(self, segments: Any) -> Optional[Chain]:
         """Return the augmentations of ``perturbation_mode``, or None.
@@ -269,7 +281,7 @@ class EcgPretrainingTask(ProvenanceTask):
 
     def _check_fits(self, dataset: Any) -> None:
         """Refuse segments that the model cannot take; it is built before data are loaded."""
-        for part in getattr(dataset, "parts", (dataset,)):
+        for part in parts_of(dataset):
             if self.num_leads:
                 part.check_num_leads(self.num_leads, "model.in_d")
             shortest = int(part.sizes.min())
@@ -300,6 +312,11 @@ class EcgPretrainingTask(ProvenanceTask):
     def max_positions(self) -> None:
         """Return no limit: lengths are handled by the dataset."""
         return None
+
+
+def parts_of(dataset: Any) -> Tuple[SignalDataset, ...]:
+    """Return the datasets that one is made of, or itself."""
+    return getattr(dataset, "parts", (dataset,))
 
 
 def _signal_options(cfg: EcgPretrainingConfig) -> SignalOptions:

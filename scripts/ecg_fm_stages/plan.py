@@ -234,8 +234,10 @@ class Plan:
         words = (BIN / "fairseq-hydra-train", "--config-name", config)
         words += (f"task.data={data or self.manifest}", f"common.seed={self.seed}")
         words += (f"checkpoint.save_dir={folder}", *overrides, *self.size.training)
-        settings = PROJECT / "ecg_fairseq/config" / f"{config}.yaml"
-        return Step(name, _texts(*words), folder, needs, (settings, *inputs))
+        settings = PROJECT / "ecg_fairseq/config"
+        shared = sorted((settings / "shared").rglob("*.yaml"))
+        files = (settings / f"{config}.yaml", *shared, *inputs)
+        return Step(name, _texts(*words), folder, needs, files)
 
     def _own(
         self,

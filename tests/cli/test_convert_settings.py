@@ -57,6 +57,24 @@ def test_keys_are_renamed_dropped_and_added(tmp_path):
     assert f"{before - left_out} settings kept" in lines[-1]
 
 
+def test_settings_that_do_nothing_are_left_out_with_the_reason(tmp_path):
+    task = {"_name": "ecg_classification", "data": "???", "filter": True, "path_dataset": False}
+    criterion = {"_name": "clocs", "temp": 0.1, "eps": 1e-8, "all_gather": False}
+    model = {"_name": "wav2vec2", "final_dim": 256, "all_gather": True}
+    settings, lines = converted(tmp_path, task=task, criterion=criterion, model=model)
+    assert settings["task"] == {"_name": "ecg_classification", "data": "???"}
+    assert settings["criterion"] == {"_name": "cmsc", "temp": 0.1}
+    assert settings["model"] == {"_name": "ecg_wav2vec2", "final_dim": 256}
+    for start in (
+        "left out    task.filter=True: signals are filtered when the manifest is made",
+        "left out    task.path_dataset=False: lists name files or rows",
+        "left out    criterion.eps=1e-08: cosine similarities divide by norms",
+        "left out    criterion.all_gather=False: embeddings are compared within",
+        "left out    model.all_gather=True: contrastive losses use the batch of one process",
+    ):
+        assert sum(line.startswith(start) for line in lines) == 1, start
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

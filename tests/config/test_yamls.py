@@ -1,17 +1,20 @@
 """Every shipped YAML: found by hydra, complete, of the stated size, trains two updates (A8)."""
 
+import json
 import math
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from ecg_fm_manifest import SMALL_ENCODER, SMALL_HEAD, make_ecg_fm_manifest
 from fairseq_in_process import PACKAGE, SMALL, compose, train
+from omegaconf import OmegaConf
 from toy_manifest import make_manifest
 
 from ecg_fairseq import compat
+from ecg_fairseq.cli.composed_settings import composed_settings
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
 from ecg_fairseq.networks.encoders.registry import encoder_kind
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
@@ -51,8 +54,10 @@ def pretrained(segments, tmp_path_factory) -> Path:
     return train(segments, folder, *SMALL_ENCODER, *SMALL_HEAD, name="w2v_cmsc_rlm_tiny")
 
 
+@cache
 def written(name: str) -> dict:
-    return yaml.safe_load((PACKAGE / "config" / f"{name}.yaml").read_text())
+    """What the YAML and the shared files that it names say."""
+    return composed_settings(name)
 
 
 def test_there_are_yamls():
@@ -60,7 +65,8 @@ def test_there_are_yamls():
     assert {"w2v_cmsc_rlm", "w2v_cmsc_rlm_small", "w2v_cmsc_rlm_tiny", "scratch_diagnosis"} <= set(
         ECG_FM
     )
-    assert {f"{name}{size}" for name in ("diagnosis", "identification") for size in ("", "_tiny")}
+    sizes = {f"{name}{size}" for name in ("diagnosis", "identification") for size in ("", "_tiny")}
+    assert sizes <= set(ECG_FM)
     assert len(PRETRAINING) == 13
 
 
@@ -106,9 +112,60 @@ def test_composes_through_hydra_with_the_settings_every_yaml_carries(name):
         assert values["common"][switch] is False
 
 
+# fairseq-signals' settings that did nothing here; they were in every YAML and are gone.
+DROPPED = {
+    f"task.{name}"
+    for name in (
+        "leads_bucket", "bucket_selection", "filter", "precompute_mask_indices",
+        "inferred_w2v_config", "path_dataset", "load_specific_lead", "visualize",
+    )
+} | {"criterion.all_gather", "criterion.eps", "model.all_gather"}  # fmt: skip
+# Links to fairseq's own groups, and what tasks have gained.
+LINKS = {
+    "task.save_dir": "checkpoints",
+    "task.restore_file": "checkpoint_last.pt",
+    "task.finetune_from_model": None,
+    "task.continue_once": None,
+}
+OF_SIGNALS = {
+    "task.items": "auto",
+    "task.views": "auto",
+    "task.extra": [],
+    "task.train_subset": "train",
+    "task.external_test": False,
+}
+OF_QUESTIONS = {
+    "task.prompt_layout": "ecg_byte",
+    "task.results_path": None,
+    "task.num_shards": 1,
+    "task.shard_id": 0,
+}
+
+
+def flat(settings: dict, prefix: str = "") -> dict:
+    """Return dotted names -> values."""
+    found = {}
+    for key, value in settings.items():
+        is_group = isinstance(value, dict) and value
+        found |= flat(value, f"{prefix}{key}.") if is_group else {f"{prefix}{key}": value}
+    return found
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_the_settings_of_a_run_are_the_published_ones(name):
+    """Pinned before shared files existed; a value that changes on purpose is changed there."""
+    pinned = json.loads(Path(__file__).with_name("composed_settings.json").read_text())
+    expected = pinned["every YAML"] | pinned[name]
+    expected = {key: value for key, value in expected.items() if key not in DROPPED}
+    settings = OmegaConf.to_container(compose(name))
+    settings["common"]["user_dir"] = "USER_DIR"
+    expected |= LINKS | (OF_QUESTIONS if name in ECG_BYTE else OF_SIGNALS)
+    assert flat(settings) == expected
+
+
 @pytest.mark.parametrize("name", YAMLS)
 def test_starts_with_command_hardware_and_metric(name):
-    head = (PACKAGE / "config" / f"{name}.yaml").read_text().split("\nhydra:")[0]
+    head = (PACKAGE / "config" / f"{name}.yaml").read_text().split("\ndefaults:")[0]
     assert head.startswith("# @package _global_\n")
     assert f"fairseq-hydra-train --config-name {name} " in head
     assert "Hardware:" in head

@@ -115,7 +115,7 @@ def test_weights_of_positives_as_published(segments, pretrained, tmp_path):
 @pytest.mark.parametrize("field", ["path_dataset", "load_specific_lead"])
 def test_settings_with_one_value(segments, field):
     with pytest.raises(EcgError, match=f"task.{field}=True is not supported"):
-        labelled(segments, f"task.{field}=true")
+        labelled(segments, f"+task.{field}=true")
 
 
 def test_encoder_is_the_pretrained_one(segments, pretrained, tmp_path):

@@ -104,7 +104,7 @@ def test_lists_must_be_there_and_fit_together(segments, tmp_path):
     with pytest.raises(ManifestError, match="no identification/ lists: no patient"):
         setup_task(manifest, name=NAME)
     with pytest.raises(EcgError, match=r"task\.visualize=True is not supported"):
-        setup_task(segments, "task.visualize=true", name=NAME)
+        setup_task(segments, "+task.visualize=true", name=NAME)
 
 
 def rows(keys: list[int], people: list[int], split: str = "valid") -> dict[str, Any]:

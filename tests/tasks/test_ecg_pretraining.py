@@ -106,10 +106,10 @@ def test_views_take_their_settings(segments):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("task.filter=true", "task.filter=True is not supported: signals are filtered when"),
-        ("task.precompute_mask_indices=true", "precompute_mask_indices=True is not supported"),
-        ("task.leads_bucket=x", "leads_bucket='x' is not supported: choose leads with"),
-        ("task.inferred_w2v_config=x", "inferred_w2v_config='x' is not supported"),
+        ("+task.filter=true", "task.filter=True is not supported: signals are filtered when"),
+        ("+task.precompute_mask_indices=true", "precompute_mask_indices=True is not supported"),
+        ("+task.leads_bucket=x", "leads_bucket='x' is not supported: choose leads with"),
+        ("+task.inferred_w2v_config=x", "inferred_w2v_config='x' is not supported"),
         ("task.autocast=int8", "task.autocast='int8' is not one of none, bf16, fp16"),
         ("common.fp16=true", "common.fp16=true casts"),
         ("task.min_sample_size=9999", "none of its"),

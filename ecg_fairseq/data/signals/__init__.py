@@ -1,1 +1,1 @@
-"""fairseq datasets of ECG segments: single ones, pairs, views, people; labels and batches."""
+"""fairseq datasets of ECG segments: single ones, pairs, views, patients; labels and batches."""

@@ -17,8 +17,8 @@ class GalleryDataset(SizedDataset):
     """Items are the gallery's, then the probes'.
 
     Args:
-        gallery, probes: of one side; their people are numbered alike.
-        split: name of the side.
+        gallery, probes: of one split; their patients are numbered alike.
+        split: its name.
 
     Batch: as of the parts, with ``is_probe`` bool (B,) and ``split``; ``id`` counts on from the
     gallery to the probes.
@@ -31,12 +31,12 @@ class GalleryDataset(SizedDataset):
         self.parts = (gallery, probes)
         self.split = split
         self.sizes = np.concatenate([part.sizes for part in self.parts])
-        people = [set(part.segments.label_ids[part.kept].tolist()) for part in self.parts]
-        strangers = people[1] - people[0]
+        patients = [set(part.segments.label_ids[part.kept].tolist()) for part in self.parts]
+        strangers = patients[1] - patients[0]
         if strangers:
             raise ManifestError(
-                f"{len(strangers)} of {len(people[1])} people of {probes.segments.path} are not in "
-                f"{gallery.segments.path}; every probe needs its person in the gallery"
+                f"{len(strangers)} of {len(patients[1])} people of {probes.segments.path} are not "
+                f"in {gallery.segments.path}; every probe needs its person in the gallery"
             )
 
     def __getitem__(self, index: int) -> tuple[int, Sample]:
@@ -53,12 +53,12 @@ class GalleryDataset(SizedDataset):
         batch = SegmentDataset.collater(gallery, [sample for _, sample in samples])
         indices = torch.tensor([index for index, _ in samples])
         is_probe = indices >= len(gallery)
-        people = [
+        patients = [
             int(self.parts[int(probe)].segments.label_ids[sample.index])
             for probe, (_, sample) in zip(is_probe, samples, strict=True)
         ]
         batch |= {"id": indices, "is_probe": is_probe, "split": self.split}
-        batch["label"] = batch["patient_id"] = torch.tensor(people)
+        batch["label"] = batch["patient_id"] = torch.tensor(patients)
         return batch
 
     def ordered_indices(self) -> np.ndarray:

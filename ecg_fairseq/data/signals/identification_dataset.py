@@ -1,4 +1,4 @@
-"""Segments of numbered people, for identification (fact sheet ecg-fm 1.5)."""
+"""Segments of numbered patients, for identification (fact sheet ecg-fm 1.5)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ class IdentificationDataset(SegmentDataset):
         segments: training segments, or those of a gallery or of probes.
         options, augmentation, seed, is_training: see :class:`SegmentDataset`.
 
-    Batch: as in :class:`SegmentDataset`; ``label`` and ``patient_id`` int64 (B,) are the person.
+    Batch: as in :class:`SegmentDataset`; ``label`` and ``patient_id`` int64 (B,) are the patient.
     """
 
     segments: IdentificationList
@@ -33,13 +33,13 @@ class IdentificationDataset(SegmentDataset):
         is_training: bool = False,
     ) -> None:
         super().__init__(segments, options, augmentation, seed, None, is_training)
-        self.num_people = segments.num_people
+        self.num_patients = segments.num_people
 
     def collater(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Return a batch; see the class."""
         batch = super().collater(samples)
         if samples:
-            people = self.segments.label_ids[[sample.index for sample in samples]]
-            batch["label"] = torch.from_numpy(people)
+            patients = self.segments.label_ids[[sample.index for sample in samples]]
+            batch["label"] = torch.from_numpy(patients)
             batch["patient_id"] = batch["label"]
         return batch

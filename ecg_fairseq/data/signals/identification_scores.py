@@ -16,7 +16,7 @@ from ecg_fairseq.evaluation.identification import matched_share, unit_rows
 
 @dataclass(frozen=True)
 class IdentificationAccuracy:
-    """Shares of probes whose best gallery entry is of the same person.
+    """Shares of probes whose best gallery entry is of the same patient.
 
     Attributes:
         embedding: by the cosine of embeddings.
@@ -41,7 +41,7 @@ class IdentificationScores:
         Args:
             batch: with ``id``, ``is_probe``, ``label`` (B,) and ``split``.
             embeddings: (B, D).
-            cosines: (B, K), to the directions of the K training people.
+            cosines: (B, K), to the directions of the K training patients.
         """
         ids = batch["id"].tolist()
         if batch["split"] != self._split or any(key in self._rows for key in ids):
@@ -58,15 +58,15 @@ class IdentificationScores:
         """Return the accuracies over all rows of this pass; every process must ask."""
         rows = _of_all_processes(self._split, self._rows)
         ordered = [rows[key] for key in sorted(rows)]
-        sides = [[row for row in ordered if row[0] is is_probe] for is_probe in (False, True)]
-        if not all(sides):
+        parts = [[row for row in ordered if row[0] is is_probe] for is_probe in (False, True)]
+        if not all(parts):
             return IdentificationAccuracy(0.0, 0.0)
-        people = [np.array([row[1] for row in side]) for side in sides]
-        embeddings = [unit_rows(np.stack([row[2] for row in side])) for side in sides]
-        cosines = [np.stack([row[3] for row in side]) for side in sides]
+        patients = [np.array([row[1] for row in part]) for part in parts]
+        embeddings = [unit_rows(np.stack([row[2] for row in part])) for part in parts]
+        cosines = [np.stack([row[3] for row in part]) for part in parts]
         return IdentificationAccuracy(
-            matched_share(embeddings[0], people[0], embeddings[1], people[1]),
-            matched_share(cosines[0], people[0], cosines[1], people[1]),
+            matched_share(embeddings[0], patients[0], embeddings[1], patients[1]),
+            matched_share(cosines[0], patients[0], cosines[1], patients[1]),
         )
 
 

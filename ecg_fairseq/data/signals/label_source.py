@@ -1,4 +1,4 @@
-"""Labels of a classification task: ``y.npy``, and the names of its columns."""
+"""What a task learns about recordings: ``y.npy`` or ``targets.npz``, and the names of columns."""
 
 import logging
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from ecg_fairseq.records.labels.label_files import (
     MATRIX_FILE,
     read_label_names,
 )
+from ecg_fairseq.records.labels.targets import TARGETS_FILE, read_targets
 from ecg_fairseq.records.manifest.record_table import RecordTable
 
 if TYPE_CHECKING:
@@ -30,44 +31,72 @@ class LabelSource:
     """Labels of recordings.
 
     Attributes:
-        path: of ``y.npy``.
-        values: (recordings, K), mapped; row ``idx`` is of recording ``idx``.
-        names: of the K columns; None where no ``label_def.csv`` lies beside the file.
+        path: of the file.
+        values: (recordings, K), mapped; row ``idx`` is of recording ``idx``. Of kind ``survival``
+            (recordings, 2): days and event.
+        names: of the K columns; None where they are not known.
+        kind: ``binary``, ``real`` or ``survival``; ``y.npy`` is binary.
     """
 
     path: Path
     values: np.ndarray
     names: tuple[str, ...] | None
+    kind: str = "binary"
 
     @classmethod
-    def find(cls, folder: SegmentFolder, label_file: str | None) -> "LabelSource | None":
+    def find(
+        cls, folder: SegmentFolder, label_file: str | None, is_survival: bool = False
+    ) -> "LabelSource | None":
         """Open the label file of the settings, else the manifest's own; None without any.
+
+        The manifest's own is ``y.npy``, else ``targets.npz``; for survival only the latter.
 
         Args:
             folder: of the segment lists.
             label_file: what ``task.label_file`` says. A path that does not exist as it stands is
                 also looked for beside the lists and among the manifest's labels.
+            is_survival: whether times and events are wanted.
 
         Raises:
-            ManifestError: the file is missing, damaged, or has other rows than the manifest.
+            ManifestError: the file is missing, damaged, of another kind, or has other rows than the
+                manifest.
         """
         own = [] if folder.manifest is None else [folder.manifest / LABEL_FOLDER]
         if label_file is None:
-            candidates = [place / MATRIX_FILE for place in own]
+            names = (TARGETS_FILE,) if is_survival else (MATRIX_FILE, TARGETS_FILE)
+            candidates = [place / name for place in own for name in names]
         else:
             candidates = [Path(label_file), *(p / label_file for p in (folder.path, *own))]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None and label_file is None:
+            if is_survival:
+                raise ManifestError(
+                    f"{folder.manifest or folder.path} has no {LABEL_FOLDER}/{TARGETS_FILE} of "
+                    "times and events, which task.items=survival needs; name a file with "
+                    "task.label_file"
+                )
             return None
-        path = path or candidates[0].resolve()
+        source = cls._open(path or candidates[0].resolve(), folder)
+        if (source.kind == "survival") != is_survival:
+            raise ManifestError(
+                f"{source.path} holds {source.kind} targets; task.items=survival goes with times "
+                "and events, task.items=segments with labels: change task.items or task.label_file"
+            )
+        return source
+
+    @classmethod
+    def _open(cls, path: Path, folder: SegmentFolder) -> "LabelSource":
+        if path.suffix == ".npz":
+            targets = read_targets(path, folder.manifest)
+            return cls(path, targets.values, targets.names or None, targets.kind)
         values = load_labels(path)
         _check_rows(path, values, folder)
         return cls(path, values, _names(path, values.shape[1]))
 
     @property
     def num_labels(self) -> int:
-        """Columns K."""
-        return int(self.values.shape[1])
+        """Outputs K that a network needs: one a column; of survival one, the risk."""
+        return 1 if self.kind == "survival" else int(self.values.shape[1])
 
     def named(self, columns: np.ndarray) -> str:
         """Return the names, or else the numbers, of columns, for a message."""
@@ -84,7 +113,14 @@ class LabelSource:
             )
 
     def check_positives(self, dataset: "SegmentDataset", split: str) -> None:
-        """Warn of labels that are always or never true; ManifestError when none ever is."""
+        """Warn of labels that are always or never true; ManifestError when none ever is.
+
+        Args:
+            dataset: of labelled segments; only binary labels are checked.
+            split: its name.
+        """
+        if self.kind != "binary":
+            return
         rows = np.asarray(self.values)
         if dataset.segments.is_store:
             rows = rows[dataset.segments.recording_ids()[dataset.kept]]

@@ -1,4 +1,4 @@
-"""Single segments, with labels where there are some: pretraining, diagnosis."""
+"""Single segments, with labels or times to an event where there are some."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.segments.segment_list import SegmentList, StoredSegment
 from ecg_fairseq.signal.augmentations import Augmentation
 
-__all__ = ["SegmentDataset", "SignalOptions"]
+__all__ = ["SegmentDataset", "SignalOptions", "SurvivalDataset"]
 
 logger = logging.getLogger(__name__)
 
@@ -113,4 +113,23 @@ class SegmentDataset(SignalDataset):
         labels = [sample.label for sample in samples if sample.label is not None]
         if labels:
             batch["label"] = torch.from_numpy(np.stack(labels).astype(np.float32))
+        return batch
+
+
+class SurvivalDataset(SegmentDataset):
+    """Segments of recordings that were followed up; arguments as of :class:`SegmentDataset`.
+
+    ``labels`` are float (recordings, 2): days until the event or the last contact, and whether the
+    event was seen. Recordings with NaN are left out.
+
+    Batch: as in :class:`SegmentDataset`, with ``target`` instead of ``label``: ``time_days``
+    float32 (B,) and ``event`` bool (B,).
+    """
+
+    def collater(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Return a batch; see the class."""
+        batch = super().collater(samples)
+        if samples:
+            times, events = batch.pop("label").unbind(1)
+            batch["target"] = {"time_days": times.contiguous(), "event": events > 0}
         return batch

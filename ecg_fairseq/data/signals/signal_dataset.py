@@ -14,11 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ecg_fairseq.data.signals.signal_batch import (
-    Collater,
-    Sample,
-    length_buckets,
-)
+from ecg_fairseq.data.signals.extra_tensors import ExtraTensors
+from ecg_fairseq.data.signals.signal_batch import Collater, Sample, length_buckets
 from ecg_fairseq.data.signals.signal_options import SignalOptions
 from ecg_fairseq.data.signals.signal_preparation import Preparation, check_augmentation
 from ecg_fairseq.data.sized_dataset import SizedDataset
@@ -34,7 +31,11 @@ class ListOfSignals(Protocol):
 
     path: Path
     sizes: np.ndarray
-    is_store: bool
+
+    @property
+    def is_store(self) -> bool:
+        """Whether the segments are rows of a store."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -57,6 +58,7 @@ class SignalDataset(SizedDataset, ABC):
         kept: int64 (N,), place in the list of every item of the dataset.
         sizes: int64 (N,), samples of each item after cutting to ``max_sample_size``.
         leads: names of the rows of a batch.
+        extra: further tensors of the recordings; see :meth:`add_extra`.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class SignalDataset(SizedDataset, ABC):
         self._collate = Collater(options, self.augmentation)
         self.seed = seed
         self.is_training = is_training
+        self.extra: ExtraTensors | None = None
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._keep(np.ones(len(segments), dtype=bool))
         self._leave_out_short_ones()
@@ -131,6 +134,19 @@ class SignalDataset(SizedDataset, ABC):
                 f"{len(self.leads)}"
             )
 
+    def add_extra(self, extra: ExtraTensors) -> None:
+        """Have every batch carry further tensors of its rows' recordings: name -> (B, ...).
+
+        Raises:
+            ManifestError: the list is of files, which do not name lines of ``records.tsv``.
+        """
+        if not self.segments.is_store:
+            raise ManifestError(
+                f"{self.segments.path} lists .mat files; task.extra={list(extra.names)} needs "
+                "segments in a manifest's store"
+            )
+        self.extra = extra
+
     def set_epoch(self, epoch: int) -> None:
         """Change the random choices; worker processes see it at once."""
         self._epoch[0] = epoch
@@ -163,13 +179,17 @@ class SignalDataset(SizedDataset, ABC):
         """Return an item, by its place in the dataset."""
 
     def collater(self, samples: Sequence[Sample]) -> dict[str, Any]:
-        """Return a batch; see :class:`Collater`, with ``is_training`` and, where items have
-        several rows, ``segment`` int64 (B,): the place of a row in its item.
+        """Return a batch; see :class:`Collater`, with ``is_training``, where there are further
+        tensors ``extra``, and where items have several rows ``segment`` int64 (B,): the place of a
+        row in its item.
         """
         if not samples:
             return {}
         batch = self._collate(samples, self.buckets)
         batch["is_training"] = self.is_training
+        if self.extra is not None:
+            # Of rows of a store this is the recording's line; see identity_of.
+            batch["extra"] = self.extra.rows(batch["patient_id"].tolist())
         if self.rows_per_item > 1:
             batch["segment"] = torch.arange(batch["nsentences"]) % self.rows_per_item
         return batch

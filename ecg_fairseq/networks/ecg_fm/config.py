@@ -4,6 +4,7 @@ Types are spelled as fairseq's argument parser reads them (``Optional``, ``List`
 """
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import List, Optional
 
 from ecg_fairseq.errors import EcgError
@@ -82,10 +83,6 @@ class EcgTransformerConfig:
     saliency: bool = field(
         default=False, metadata={"help": "also return attention weights averaged over heads"}
     )
-    all_gather: bool = field(
-        default=False,
-        metadata={"help": "kept for fairseq-signals' configs; losses use one process's batch"},
-    )
     padding_reaches_positions: bool = field(
         default=False,
         metadata={
@@ -97,6 +94,16 @@ class EcgTransformerConfig:
         default=False, metadata={"help": "recompute layers in backward to save memory"}
     )
     compile_layers: bool = field(default=False, metadata={"help": "torch.compile each layer"})
+    # Settings that do nothing here: name -> (only value allowed, why). No field of the dataclass.
+    retired = MappingProxyType(
+        {
+            "model.all_gather": (
+                False,
+                "contrastive losses use the batch of one process, as ECG-FM does; raise "
+                "dataset.batch_size instead",
+            )
+        }
+    )
 
     def check(self) -> None:
         """Refuse contradictory settings.
@@ -122,11 +129,6 @@ class EcgTransformerConfig:
         for name in ("encoder_layers", "mask_length", "mask_channel_length", "conv_pos", "in_d"):
             if getattr(self, name) < 1:
                 raise EcgError(f"model.{name}={getattr(self, name)} must be at least 1")
-        if self.all_gather:
-            raise EcgError(
-                "model.all_gather=true is not supported: contrastive losses use the batch of one "
-                "process, as ECG-FM does; set it to false and raise dataset.batch_size instead"
-            )
 
 
 @dataclass

@@ -42,6 +42,7 @@ _TASK_LINKS = {
     "seed": 1,
     "save_dir": "checkpoints",
     "criterion_name": "",
+    "train_subset": "train",
 }
 _TASK_FIELDS = {
     "_name", "data", "leads_to_load", "leads_bucket", "bucket_selection", "sample_rate", "filter",
@@ -201,6 +202,7 @@ def export_checkpoint(
     if hasattr(config, "prediction_dim"):
         settings["final_dim"] = config.prediction_dim
     settings |= {key: task.get(key, False if key != "data" else None) for key in _FROM_TASK}
+    settings["all_gather"] = False
     cfg["task"], cfg["model"] = task, {"_name": theirs, **settings, "args": None}
     _write(out, state, cfg, model, None)
     return report
@@ -281,7 +283,7 @@ def _model_settings(
         raise CheckpointError(f"{source} says it is {name}, but its tensors are of {guessed}")
     kind = NETWORKS[MODEL_NAMES[name]][1]
     known = asdict(kind())
-    surplus = set(stored) - set(known) - {"_name", "args", "arch", *_FROM_TASK}
+    surplus = set(stored) - set(known) - {"_name", "args", "arch", "all_gather", *_FROM_TASK}
     if surplus:
         notes.append(f"settings without a counterpart here: {', '.join(sorted(surplus))}")
     values = {**known, **{key: value for key, value in stored.items() if key in known}}
@@ -290,7 +292,6 @@ def _model_settings(
             raise CheckpointError(
                 f"{source} says {key}={value!r}, where a {type(known[key]).__name__} belongs"
             )
-    values["all_gather"] = False
     sizes = sizes_of(tensors)
     fitting = {key: size for key, size in sizes.items() if key in known or key == "convolutions"}
     values, more = reconcile(values, fitting)

@@ -114,13 +114,17 @@ def _strip(described: dict[str, Any]) -> Strip:
 def _plain_leads(
     strips: list[Strip], shape: tuple[int, ...], folder: Path, meta: dict[str, Any]
 ) -> tuple[tuple[str, ...], float]:
-    """Return leads and rate of a layout (L, T); ManifestError for any other layout."""
+    """Return leads and rate of a layout (L, T); ManifestError for any other layout.
+
+    The rows may be of any kind, median beats too, but all of one: they share a time axis.
+    """
     rates = {strip.fs_hz for strip in strips}
     is_plain = (
         len(shape) == 2
         and len(strips) == shape[0]
         and len(rates) == 1
-        and all(strip.kind == "lead" and strip.num_samples == shape[1] for strip in strips)
+        and len({strip.kind for strip in strips}) == 1
+        and all(strip.num_samples == shape[1] for strip in strips)
     )
     if not is_plain:
         raise ManifestError(

@@ -185,7 +185,7 @@ def test_three_kg_needs_twelve_leads(manifest):
 def test_people_are_the_labels(manifest):
     segments = IdentificationList.load(manifest / "identification" / "train.tsv")
     dataset = IdentificationDataset(segments, SignalOptions(max_sample_size=100))
-    assert dataset.num_people == 6
+    assert dataset.num_patients == 6
     batch = dataset.collater([dataset[i] for i in (0, 5, 23)])
     assert batch["label"].dtype == batch["patient_id"].dtype == torch.int64
     assert batch["label"].tolist() == batch["patient_id"].tolist() == [0, 1, 5]

@@ -79,7 +79,7 @@ def foreign_file(tmp_path: Path) -> Callable[..., Path]:
                 "cfg": {
                     "_name": None,
                     "common": {"seed": 1, "wandb_entity": None},
-                    "model": {**model, **(settings or {})},
+                    "model": {**model, "all_gather": False, **(settings or {})},
                     "task": {"_name": "ecg_pretraining", "data": "m", "sample_rate": 500},
                     "criterion": {"_name": "wav2vec2_with_cmsc", "infonce": True},
                 },

@@ -15,11 +15,11 @@ from ecg_fairseq.networks.ecg_fm.convert import convert_checkpoint
 pytest.importorskip("fairseq")
 
 from fairseq import metrics
-from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
+from fairseq.criterions import CRITERION_REGISTRY, build_criterion
 from fairseq.models import MODEL_DATACLASS_REGISTRY, MODEL_REGISTRY
 from omegaconf import OmegaConf
 
-from ecg_fairseq import criterions  # noqa: F401 - registers them
+from ecg_fairseq import tasks  # noqa: F401 - registers them and the criterions
 from ecg_fairseq.models import (  # noqa: F401 - registers them
     arcface,
     ecg_transformer,
@@ -65,8 +65,7 @@ def fairseq_model(name: str, build: Callable[..., Any], **changes: Any) -> Any:
 
 def fairseq_criterion(name: str, **settings: Any) -> Any:
     """Build a criterion as fairseq does."""
-    cfg = OmegaConf.merge(OmegaConf.structured(CRITERION_DATACLASS_REGISTRY[name]), settings)
-    return CRITERION_REGISTRY[name].build_criterion(cfg, None)
+    return build_criterion(OmegaConf.create({"_name": name, **settings}), None)
 
 
 SAMPLE = {

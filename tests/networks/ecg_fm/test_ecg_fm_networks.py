@@ -295,7 +295,6 @@ def test_other_leads_are_refused(build: Build) -> None:
         ({"conv_pos_groups": 5}, "not a multiple"),
         ({"extractor_mode": "group"}, "extractor_mode"),
         ({"mask_selection": "gamma"}, "mask_selection"),
-        ({"all_gather": True}, "all_gather"),
         ({"latent_groups": 3}, "latent_groups"),
         ({"latent_temp": [1.0]}, "three numbers"),
         ({"codebook_negatives": 2, "quantize_targets": False}, "codebook_negatives"),

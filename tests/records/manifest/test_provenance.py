@@ -10,7 +10,7 @@ import pytest
 
 from ecg_fairseq.errors import CheckpointError, ManifestError
 from ecg_fairseq.records.datasets.physionet_2021 import ChallengeChoice, challenge_dataset
-from ecg_fairseq.records.datasets.ptb_xl import read_ptb_xl
+from ecg_fairseq.records.datasets.ptb_xl_files import read_ptb_xl
 from ecg_fairseq.records.manifest.patient_hashes import patient_hashes, shared_patients
 from ecg_fairseq.records.manifest.provenance import (
     Provenance,

@@ -12,7 +12,7 @@ import torch
 from torch.multiprocessing import get_sharing_strategy, set_sharing_strategy
 from torch.utils.data import DataLoader, Dataset
 
-from ecg_fairseq.data import shared_memory_batches as hand_over
+from ecg_fairseq.data import shared_memory_batches
 from ecg_fairseq.data.shared_memory_batches import MOST_SLOTS, BatchMemory, WorkerBatch
 
 COUNT = 120
@@ -155,7 +155,7 @@ def test_a_batch_that_is_changed_in_the_worker_arrives(change):
 
 def test_throwing_batches_away_in_the_worker_uses_up_no_slots(monkeypatch):
     memory = BatchMemory()
-    monkeypatch.setattr(hand_over, "get_worker_info", lambda: True)
+    monkeypatch.setattr(shared_memory_batches, "get_worker_info", lambda: True)
     for _ in range(5 * MOST_SLOTS):
         rows = memory.rows((2, 12, 50))
         batch = memory.batch(rows, {"net_input": {}})
@@ -187,11 +187,11 @@ def test_slots_of_ended_workers_are_forgotten():
     one = loader(Counting(), num_workers=2)
     batches = list(one)
     workers = {worker.pid for worker in one._iterator._workers}
-    assert {name[0] for name in hand_over._known} >= workers
+    assert {name[0] for name in shared_memory_batches._known} >= workers
     one._iterator._shutdown_workers()
     del batches[0]
     gc.collect()
-    assert not {name[0] for name in hand_over._known} & workers
+    assert not {name[0] for name in shared_memory_batches._known} & workers
     assert all(map(holds, batches))
 
 

@@ -1,0 +1,141 @@
+"""What a YAML says once hydra has merged the shared files that it names.
+
+A YAML states what is its own; the settings that it shares with others lie in ``config/shared``.
+Here both are put together as ``fairseq-hydra-train --config-name NAME`` does, which takes hydra
+alone; what neither says is filled in from fairseq's and our dataclasses where that is asked for.
+"""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecg_fairseq.errors import EcgError
+
+SHIPPED = Path(__file__).resolve().parents[1] / "config"
+# Hydra's own group has some hundred settings; these are the ones that our YAMLs set.
+_HYDRA_KEYS = ("run", "output_subdir")
+
+
+def composed_settings(
+    name: str, config_dir: Path | str | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the settings that a YAML and the files it names say, and nothing else.
+
+    Args:
+        name: of the YAML, without ``.yaml``.
+        config_dir: folder of a YAML that is not shipped; it may name shipped files.
+        overrides: as on the command line: ``task.data=DIR``.
+
+    Returns:
+        Group -> settings, ``hydra`` among them. Links such as ``${model.llm}`` stay as they are.
+
+    Raises:
+        EcgError: there is no such YAML, or hydra cannot merge it; hydra's sentence is kept.
+    """
+    from omegaconf import OmegaConf
+
+    folder = _folder_of(name, config_dir)
+    with _without_schema(name):
+        composed = _composed(name, folder, overrides)
+    settings = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(settings, dict)
+    hydra = settings.pop("hydra")
+    return {"hydra": {key: hydra[key] for key in _HYDRA_KEYS}, **settings}
+
+
+def full_settings(
+    name: str, config_dir: Path | str | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the settings of a run: as :func:`composed_settings`, with every default filled in.
+
+    fairseq and our tasks, models and criterions must have been imported.
+
+    Raises:
+        EcgError: see :func:`composed_settings`; or a setting is unknown.
+    """
+    from fairseq.dataclass.initialize import add_defaults, hydra_init
+    from fairseq.dataclass.utils import omegaconf_no_object_check
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    folder = _folder_of(name, config_dir)
+    hydra_init(name)
+    composed = _composed(name, folder, overrides)
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    try:
+        add_defaults(composed)
+    except OmegaConfBaseException as error:
+        raise EcgError(f"{name}.yaml does not fit the settings here: {error}") from error
+    with omegaconf_no_object_check():
+        return OmegaConf.to_container(composed, resolve=False, enum_to_str=True)  # type: ignore[return-value]
+
+
+def as_yaml(settings: dict[str, Any]) -> str:
+    """Return settings as the text of a YAML that hydra reads; lists stand on one line each."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    Dumper.add_representer(
+        list,
+        lambda dumper, values: dumper.represent_sequence(
+            "tag:yaml.org,2002:seq", values, flow_style=True
+        ),
+    )
+    text = yaml.dump(settings, Dumper=Dumper, sort_keys=False, width=1000)
+    return f"# @package _global_\n{text}"
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the YAMLs of this package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def _folder_of(name: str, config_dir: Path | str | None) -> Path:
+    """Return the folder that holds a YAML; EcgError when there is none."""
+    folders = [SHIPPED] if config_dir is None else [Path(config_dir).resolve(), SHIPPED]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder
+    raise EcgError(
+        f"there is no {name}.yaml in {' or '.join(map(str, folders))}; shipped are: "
+        f"{', '.join(shipped_names())}"
+    )
+
+
+def _composed(name: str, folder: Path, overrides: Sequence[str]) -> Any:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    GlobalHydra.instance().clear()
+    # At level DEBUG hydra tells of its own start.
+    logging.getLogger("hydra").setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            # They are about fairseq's way to use hydra, which is followed here.
+            warnings.simplefilter("ignore")
+            with initialize_config_dir(str(folder), version_base="1.1"):
+                return compose(name, overrides=list(overrides), return_hydra_config=True)
+    except HydraException as error:
+        reason = " ".join(str(error).split())
+        raise EcgError(f"{folder / name}.yaml cannot be composed: {reason}") from error
+
+
+@contextlib.contextmanager
+def _without_schema(name: str) -> Iterator[None]:
+    """Hide what fairseq registers under the name of a YAML: hydra would fill in its defaults."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance().repo
+    schema = store.pop(f"{name}.yaml", None)
+    try:
+        yield
+    finally:
+        if schema is not None:
+            store[f"{name}.yaml"] = schema
