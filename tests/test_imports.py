@@ -95,7 +95,8 @@ def forbidden_imports(path: Path) -> list[str]:
     for target in imported_modules(path, PROJECT):
         target_room, library = room_of(target), target.split(".")[0]
         if target == UNKNOWN:
-            if LEVELS.get(room, 0) < LEVELS["cli"]:
+            # Old names of any room lead on from there; its table is tested name by name.
+            if room != "moved_modules" and LEVELS.get(room, 0) < LEVELS["cli"]:
                 found.append(f"{room} makes an import whose name is not in the source")
         elif target_room is None:
             if library in FORBIDDEN_LIBRARIES.get(room, ()):
@@ -103,7 +104,7 @@ def forbidden_imports(path: Path) -> list[str]:
             if room == "signal" and library not in SIGNAL_LIBRARIES | sys.stdlib_module_names:
                 found.append(f"signal imports {sorted(SIGNAL_LIBRARIES)} only: {target}")
         elif target_room == OPEN_END:
-            if LEVELS.get(room, 0) < LEVELS["cli"]:
+            if room != "moved_modules" and LEVELS.get(room, 0) < LEVELS["cli"]:
                 found.append(f"{room} may import any room: {target}")
         elif target_room not in SHARED_BY_ALL | set(LEVELS):
             found.append(f"no such room: {target}")
