@@ -61,10 +61,7 @@ def zero_phase(signal: np.ndarray, chosen: Filter) -> np.ndarray:
         RecordError: the signal is not longer than the padding.
     """
     padding = chosen.padding
-    if signal.shape[-1] <= padding:
-        raise RecordError(
-            f"{signal.shape[-1]} samples are too few to filter; more than {padding} are needed"
-        )
+    _check_length(signal, padding)
     core = compiled_core()
     if core is not None:
         leads = np.ascontiguousarray(signal.reshape(-1, signal.shape[-1]), dtype=np.float64)
@@ -73,6 +70,21 @@ def zero_phase(signal: np.ndarray, chosen: Filter) -> np.ndarray:
         if filtered is not None:
             return filtered.reshape(signal.shape)
     return zero_phase_by_scipy(signal, chosen)
+
+
+def _check_length(signal: np.ndarray, padding: int) -> None:
+    if signal.shape[-1] <= padding:
+        raise RecordError(
+            f"{signal.shape[-1]} samples are too few to filter; more than {padding} are needed"
+        )
+
+
+def _extended(signal: np.ndarray, padding: int) -> np.ndarray:
+    """Return the signal continued at both ends by point reflection, ``padding`` samples each."""
+    _check_length(signal, padding)
+    before = 2 * signal[..., :1] - signal[..., padding:0:-1]
+    after = 2 * signal[..., -1:] - signal[..., -2 : -padding - 2 : -1]
+    return np.concatenate((before, signal, after), axis=-1)
 
 
 def zero_phase_by_scipy(signal: np.ndarray, chosen: Filter) -> np.ndarray:
@@ -86,13 +98,63 @@ def zero_phase_by_scipy(signal: np.ndarray, chosen: Filter) -> np.ndarray:
         float64 of the same shape.
     """
     padding = chosen.padding
-    before = 2 * signal[..., :1] - signal[..., padding:0:-1]
-    after = 2 * signal[..., -1:] - signal[..., -2 : -padding - 2 : -1]
-    extended = np.concatenate((before, signal, after), axis=-1)
+    extended = _extended(signal, padding)
     for _ in range(2):
         state = chosen.initial_state * extended[..., :1]
         extended, _ = scipy_signal.lfilter(
             chosen.numerator, chosen.denominator, extended, axis=-1, zi=state
+        )
+        extended = extended[..., ::-1]
+    return extended[..., padding:-padding]
+
+
+@dataclass(frozen=True, eq=False)
+class SectionFilter:
+    """A linear filter as second-order sections (S, 6), and their steady start-up states (S, 2).
+
+    A filter of low frequency and high order needs this form: the rounding of its transfer
+    function's coefficients, which differs between processors and numpy builds, shows in the result.
+    """
+
+    sections: np.ndarray
+    initial_state: np.ndarray
+
+    @property
+    def padding(self) -> int:
+        """Samples that scipy's ``sosfiltfilt`` adds at both ends."""
+        empty = min((self.sections[:, 2] == 0).sum(), (self.sections[:, 5] == 0).sum())
+        return 3 * int(2 * len(self.sections) + 1 - empty)
+
+
+@lru_cache(maxsize=64)
+def butterworth_sections(
+    order: int, edges_hz: tuple[float, ...], kind: str, fs_hz: float
+) -> SectionFilter:
+    """Return a Butterworth filter in sections; ``kind`` as for :func:`butterworth`."""
+    edges = edges_hz[0] if len(edges_hz) == 1 else edges_hz
+    sections = scipy_signal.butter(order, edges, btype=kind, fs=fs_hz, output="sos")
+    return SectionFilter(sections, scipy_signal.sosfilt_zi(sections))
+
+
+def zero_phase_in_sections(signal: np.ndarray, chosen: SectionFilter) -> np.ndarray:
+    """Filter forwards and backwards along the last axis, as ``scipy.signal.sosfiltfilt`` does.
+
+    Args:
+        signal: float64 (..., T).
+        chosen: see :func:`butterworth_sections`.
+
+    Returns:
+        float64 of the same shape.
+
+    Raises:
+        RecordError: the signal is not longer than the padding.
+    """
+    padding = chosen.padding
+    extended = _extended(signal, padding)
+    state = chosen.initial_state.reshape(-1, *(1,) * (signal.ndim - 1), 2)
+    for _ in range(2):
+        extended, _ = scipy_signal.sosfilt(
+            chosen.sections, extended, axis=-1, zi=state * extended[..., :1]
         )
         extended = extended[..., ::-1]
     return extended[..., padding:-padding]

@@ -16,6 +16,7 @@ from ecg_fairseq.signal.compiled import compiled_core
 from ecg_fairseq.signal.resampling import resample_cubic
 
 _LARGEST_DENOMINATOR = 1000
+_ROUNDING = 1e-6  # samples; a rate such as 333.3 Hz has no exact binary form
 _COMPILED_DTYPES = (np.float32, np.float64)
 
 
@@ -28,7 +29,7 @@ def change_rate(signal: np.ndarray, fs_hz: float, target_fs_hz: float, method: s
             when it goes down), ``cubic`` or ``fourier``.
 
     Returns:
-        float64 (L, int(T * target_fs_hz / fs_hz)).
+        float64 (L, :func:`resampled_length`).
 
     Raises:
         RecipeError: unknown method.
@@ -36,7 +37,7 @@ def change_rate(signal: np.ndarray, fs_hz: float, target_fs_hz: float, method: s
     """
     if fs_hz == target_fs_hz:
         return signal
-    num_output = resampled_length(signal.shape[-1], fs_hz, target_fs_hz)
+    num_output = resampled_length(signal.shape[-1], fs_hz, target_fs_hz, method)
     if num_output < 2 or signal.shape[-1] < 2:
         raise RecordError(
             f"{signal.shape[-1]} samples at {fs_hz:g} Hz are too few for {target_fs_hz:g} Hz"
@@ -56,9 +57,18 @@ def change_rate(signal: np.ndarray, fs_hz: float, target_fs_hz: float, method: s
     )
 
 
-def resampled_length(num_samples: int, fs_hz: float, target_fs_hz: float) -> int:
-    """Return the samples after a change of rate, rounded down as all five systems do."""
-    return int(num_samples * (target_fs_hz / fs_hz))
+def resampled_length(
+    num_samples: int, fs_hz: float, target_fs_hz: float, method: str = "polyphase"
+) -> int:
+    """Return the samples after a change of rate: ``num_samples * target_fs_hz / fs_hz``, floored.
+
+    Method ``linear`` is fairseq-signals' own, with the length that its files have: the ratio is
+    rounded first, so that at many rates (10 s at 227 or 333 Hz, to 500 Hz) a sample is lost, and
+    with it the last window.
+    """
+    if method == "linear":
+        return int(num_samples * (target_fs_hz / fs_hz))
+    return int(num_samples * target_fs_hz / fs_hz + _ROUNDING)
 
 
 @lru_cache(maxsize=8)

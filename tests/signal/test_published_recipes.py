@@ -11,7 +11,7 @@ from scipy.interpolate import interp1d
 from ecg_fairseq.errors import RecipeError, RecordError
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.normalizing import NORMALISE_MODES, scaling_of, standardise
-from ecg_fairseq.signal.rate_change import change_rate, resample_linear
+from ecg_fairseq.signal.rate_change import change_rate, resample_linear, resampled_length
 from ecg_fairseq.signal.recipes import get_recipe
 from ecg_fairseq.signal.recipes.heartllm import MIMIC_ORDER
 
@@ -227,6 +227,28 @@ def test_unfit_records_are_refused(name, change, message):
         get_recipe(name).apply(
             signal, change.get("leads", CANONICAL_LEADS), change.get("fs_hz", 500.0)
         )
+
+
+def test_no_whole_rate_loses_a_sample():
+    lost = {target: 0 for target in (100, 250, 500)}
+    for target in lost:
+        for fs_hz in range(1, 5001):
+            for samples in (10 * fs_hz, 7 * fs_hz + 3):
+                wanted = samples * target // fs_hz
+                assert resampled_length(samples, float(fs_hz), float(target)) == wanted
+                lost[target] += resampled_length(samples, fs_hz, target, "linear") != wanted
+    assert all(lost.values())  # what fairseq-signals' own rule does; its files are met so
+    assert resampled_length(3333, 333.3, 500.0) == 5000
+    assert resampled_length(2934, 400.0, 500.0) == 3667
+
+
+def test_a_whole_recording_gives_all_its_windows():
+    windows = get_recipe("ecg_fm").apply(recording(227, 10), CANONICAL_LEADS, 227.0)
+    assert len(windows) == 2
+    published = get_recipe("ecg_fm_reference").apply(recording(227, 10), CANONICAL_LEADS, 227.0)
+    assert len(published) == 1
+    assert len(get_recipe("heartllm").apply(recording(333, 10), CANONICAL_LEADS, 333.0)) == 1
+    assert len(get_recipe("ecg_byte").apply(recording(484, 10), CANONICAL_LEADS, 484.0)) == 5
 
 
 def test_an_unknown_resampling_method_is_refused():

@@ -1,4 +1,8 @@
-"""All recipes by name. A recipe object is a constant; its fields are part of its hash."""
+"""All recipes by name. A recipe object is a constant; its fields are part of its hash.
+
+A name means the newest version; ``NAME@VERSION`` means an earlier one, to prepare further data for
+a tokenizer or checkpoint that was made with it.
+"""
 
 from typing import Any
 
@@ -11,7 +15,13 @@ from ecg_fairseq.signal.recipes.dual_attention import (
     DUAL_ATTENTION_REFERENCE,
     DUAL_ATTENTION_RHYTHM,
 )
-from ecg_fairseq.signal.recipes.ecg_byte import ECG_BYTE, ECG_BYTE_10S, ECG_BYTE_REFERENCE
+from ecg_fairseq.signal.recipes.ecg_byte import (
+    ECG_BYTE,
+    ECG_BYTE_10S,
+    ECG_BYTE_10S_VERSION_1,
+    ECG_BYTE_REFERENCE,
+    ECG_BYTE_VERSION_1,
+)
 from ecg_fairseq.signal.recipes.ecg_encoder import ECG_ENCODER, ECG_ENCODER_REFERENCE
 from ecg_fairseq.signal.recipes.ecg_fm import ECG_FM, ECG_FM_REFERENCE
 from ecg_fairseq.signal.recipes.heartllm import HEARTLLM, HEARTLLM_REFERENCE
@@ -32,23 +42,31 @@ _ALL: tuple[Recipe, ...] = (
     ECG_ENCODER,
     ECG_ENCODER_REFERENCE,
 )
+_EARLIER: tuple[Recipe, ...] = (ECG_BYTE_VERSION_1, ECG_BYTE_10S_VERSION_1)
 _RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+_VERSIONS = {f"{recipe.name}@{recipe.version}": recipe for recipe in (*_ALL, *_EARLIER)}
+_BY_HASH = {recipe.hash(): recipe for recipe in _VERSIONS.values()}
 RECIPE_NAMES = tuple(_RECIPES)
 
 
 def get_recipe(name: str) -> Recipe:
-    """Return a recipe by name; RecipeError lists the known names."""
+    """Return a recipe by name, of its newest version or (``ecg_byte@1``) of the one named.
+
+    Raises:
+        RecipeError: lists the known names.
+    """
     try:
-        return _RECIPES[name]
+        return _RECIPES.get(name) or _VERSIONS[name]
     except KeyError:
+        earlier = ", ".join(f"{recipe.name}@{recipe.version}" for recipe in _EARLIER)
         raise RecipeError(
-            f"unknown recipe {name!r}; expected one of {', '.join(RECIPE_NAMES)} "
-            "(`ecg-fairseq recipe NAME` explains one)"
+            f"unknown recipe {name!r}; expected one of {', '.join(RECIPE_NAMES)}, or an earlier "
+            f"version: {earlier} (`ecg-fairseq recipe NAME` explains one)"
         ) from None
 
 
 def recipe_from_description(description: dict[str, Any], where: str) -> Recipe:
-    """Return the recipe that a manifest, tokenizer or checkpoint names.
+    """Return the recipe, of whatever version, that a manifest, tokenizer or checkpoint names.
 
     Args:
         description: an object with ``name`` and ``hash``.
@@ -57,11 +75,12 @@ def recipe_from_description(description: dict[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: it is unknown here, or its constants differ.
     """
-    recipe = get_recipe(str(description.get("name")))
-    if description.get("hash") != recipe.hash():
+    newest = get_recipe(str(description.get("name")))
+    recipe = _BY_HASH.get(str(description.get("hash")))
+    if recipe is None or recipe.name != newest.name:
         raise RecipeError(
-            f"{where} was prepared with recipe {recipe.name} of hash "
-            f"{str(description.get('hash'))[:12]}, this program's has {recipe.hash()[:12]}; "
+            f"{where} was prepared with recipe {newest.name} of hash "
+            f"{str(description.get('hash'))[:12]}, this program's has {newest.hash()[:12]}; "
             "prepare the data anew or use the program version that made it"
         )
     return recipe

@@ -22,12 +22,12 @@ from ecg_fairseq.signal.beats import QRS_BAND_HZ, BeatWindow, detect_beats, medi
 from ecg_fairseq.signal.filters import Filter, zero_phase
 from ecg_fairseq.signal.normalizing import flat_leads, standardise
 from ecg_fairseq.signal.recipe import Step, Strip
-from ecg_fairseq.signal.recipes.windows import WindowRecipe
+from ecg_fairseq.signal.recipes.windows import ResampledWindowRecipe
 from ecg_fairseq.signal.spectral import Spectrum
 
 
 @dataclass(frozen=True)
-class DualAttentionRecipe(WindowRecipe):
+class DualAttentionRecipe(ResampledWindowRecipe):
     """Constants of the dual-attention network's input.
 
     Attributes:

@@ -16,11 +16,11 @@ import numpy as np
 
 from ecg_fairseq.signal.recipe import Step
 from ecg_fairseq.signal.recipes.ecg_byte import REFERENCE_ORDER
-from ecg_fairseq.signal.recipes.windows import WindowRecipe
+from ecg_fairseq.signal.recipes.windows import ResampledWindowRecipe
 
 
 @dataclass(frozen=True)
-class EcgEncoderRecipe(WindowRecipe):
+class EcgEncoderRecipe(ResampledWindowRecipe):
     """Constants of ecg_preprocess."""
 
     target_fs_hz: float = 250.0

@@ -14,11 +14,11 @@ import numpy as np
 
 from ecg_fairseq.signal.normalizing import standardise
 from ecg_fairseq.signal.recipe import Step
-from ecg_fairseq.signal.recipes.windows import WindowRecipe
+from ecg_fairseq.signal.recipes.windows import ResampledWindowRecipe
 
 
 @dataclass(frozen=True)
-class EcgFmRecipe(WindowRecipe):
+class EcgFmRecipe(ResampledWindowRecipe):
     """Constants of ECG-FM's preprocessing."""
 
     window_samples: int = 2500

@@ -13,13 +13,13 @@ import numpy as np
 
 from ecg_fairseq.signal.normalizing import standardise
 from ecg_fairseq.signal.recipe import Step
-from ecg_fairseq.signal.recipes.windows import WindowRecipe
+from ecg_fairseq.signal.recipes.windows import ResampledWindowRecipe
 
 MIMIC_ORDER = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
 @dataclass(frozen=True)
-class HeartLlmRecipe(WindowRecipe):
+class HeartLlmRecipe(ResampledWindowRecipe):
     """Constants of HeartLLM's preprocessing; every window is standardised on its own."""
 
     @property

@@ -1,5 +1,6 @@
-"""What the recipes that cut plain windows share: leads by name, one rate, whole windows."""
+"""What the recipes that cut plain windows share: leads by name, one rate, one rule for lengths."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,6 @@ class WindowRecipe(Recipe):
 
     Attributes:
         window_samples: samples of one segment at ``target_fs_hz``; the remainder is dropped.
-        resampling: a method of ``change_rate`` for recordings of another rate.
-        minimum_fs_hz: slower recordings lack what the system reads, and are refused.
         required_fs_hz: the only accepted rate, or None.
         required_samples: the only accepted length, or None.
     """
@@ -26,8 +25,6 @@ class WindowRecipe(Recipe):
     leads: tuple[str, ...] = CANONICAL_LEADS
     target_fs_hz: float = 500.0
     window_samples: int = 5000
-    resampling: str = "polyphase"
-    minimum_fs_hz: float = 100.0
     required_fs_hz: float | None = None
     required_samples: int | None = None
 
@@ -47,34 +44,36 @@ class WindowRecipe(Recipe):
         """Return the wanted leads in their own dtype, checked."""
         check_signal(signal, leads, fs_hz)
         samples = signal.shape[1]
-        if fs_hz < self.minimum_fs_hz:
-            raise RecordError(
-                f"rate {fs_hz:g} Hz; recipe {self.name} needs at least {self.minimum_fs_hz:g} Hz"
-            )
+        self._check_rate(fs_hz)
+        way_out = f"use recipe {self.name.removesuffix('_reference')}"
         if self.required_fs_hz is not None and fs_hz != self.required_fs_hz:
             raise RecordError(
                 f"rate {fs_hz:g} Hz; recipe {self.name} takes only {self.required_fs_hz:g} Hz: "
-                "use the recipe without _reference"
+                f"read files of that rate or {way_out}"
             )
         if self.required_samples is not None and samples != self.required_samples:
             raise RecordError(
                 f"{samples} samples; recipe {self.name} takes only {self.required_samples}: "
-                "use the recipe without _reference"
+                f"{way_out}"
             )
         shortest = self._shortest()
-        if resampled_length(samples, fs_hz, self.target_fs_hz) < shortest:
+        if self._num_resampled(samples, fs_hz) < shortest:
             raise RecordError(
                 f"{samples / fs_hz:.2f} s long; recipe {self.name} needs at least "
                 f"{shortest / self.target_fs_hz:g} s"
             )
         return select_leads(signal, leads, self.leads)
 
+    @abstractmethod
+    def _check_rate(self, fs_hz: float) -> None:
+        """Refuse rates at which a recording lacks what the system reads."""
+
     def _shortest(self) -> int:
         """Return the fewest samples at ``target_fs_hz`` that make a segment."""
         return self.window_samples
 
-    def _resampled(self, chosen: np.ndarray, fs_hz: float) -> np.ndarray:
-        return change_rate(chosen, fs_hz, self.target_fs_hz, self.resampling)
+    def _num_resampled(self, samples: int, fs_hz: float) -> int:
+        return resampled_length(samples, fs_hz, self.target_fs_hz)
 
     def _windows(self, values: np.ndarray) -> np.ndarray:
         """Return float32 (windows, leads, window_samples), a view of nothing else."""
@@ -83,17 +82,8 @@ class WindowRecipe(Recipe):
         parts = kept.reshape(len(values), count, self.window_samples).transpose(1, 0, 2)
         return np.ascontiguousarray(parts, dtype=np.float32)
 
-    def _first_steps(self, chosen: np.ndarray, resampled: np.ndarray, fs_hz: float) -> list[Step]:
-        """Return the stages that all window recipes begin with."""
-        return [
-            ("leads", f"picked by name: {' '.join(self.leads)}", chosen),
-            (
-                "resampled",
-                f"from {fs_hz:g} to {self.target_fs_hz:g} Hz"
-                + (", nothing to do" if fs_hz == self.target_fs_hz else f", {self.resampling}"),
-                resampled,
-            ),
-        ]
+    def _lead_step(self, chosen: np.ndarray) -> Step:
+        return ("leads", f"picked by name: {' '.join(self.leads)}", chosen)
 
     def _last_step(self, segments: np.ndarray) -> Step:
         explanation = (
@@ -101,3 +91,40 @@ class WindowRecipe(Recipe):
             f"({self.window_samples / self.target_fs_hz:g} s), the remainder dropped"
         )
         return ("segments", explanation, segments)
+
+
+@dataclass(frozen=True)
+class ResampledWindowRecipe(WindowRecipe):
+    """Constants of a window recipe that begins with a change of rate.
+
+    Attributes:
+        resampling: a method of ``change_rate`` for recordings of another rate.
+        minimum_fs_hz: slower recordings lack what the system reads, and are refused.
+    """
+
+    resampling: str = "polyphase"
+    minimum_fs_hz: float = 100.0
+
+    def _check_rate(self, fs_hz: float) -> None:
+        if fs_hz < self.minimum_fs_hz:
+            raise RecordError(
+                f"rate {fs_hz:g} Hz; recipe {self.name} needs at least {self.minimum_fs_hz:g} Hz"
+            )
+
+    def _num_resampled(self, samples: int, fs_hz: float) -> int:
+        return resampled_length(samples, fs_hz, self.target_fs_hz, self.resampling)
+
+    def _resampled(self, chosen: np.ndarray, fs_hz: float) -> np.ndarray:
+        return change_rate(chosen, fs_hz, self.target_fs_hz, self.resampling)
+
+    def _first_steps(self, chosen: np.ndarray, resampled: np.ndarray, fs_hz: float) -> list[Step]:
+        """Return the stages that these recipes begin with."""
+        return [
+            self._lead_step(chosen),
+            (
+                "resampled",
+                f"from {fs_hz:g} to {self.target_fs_hz:g} Hz"
+                + (", nothing to do" if fs_hz == self.target_fs_hz else f", {self.resampling}"),
+                resampled,
+            ),
+        ]
