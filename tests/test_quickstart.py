@@ -23,6 +23,7 @@ KEYS = {
     "peak_rss_mb",
     "versions",
     "data_sha256",
+    "prepared_sha256",
     "seed",
 }
 PREDICTION_KEYS = {

@@ -92,10 +92,13 @@ def _provenance(manifest: "Manifest | None") -> dict[str, Any]:
     """Return which data the figures belong to."""
     if manifest is None:
         return {}
+    from ecg_fairseq.records.manifest.store import prepared_sha256
+
     meta = manifest.meta
     return {
         "dataset": meta.get("dataset"),
         "recipe": meta["recipe"].get("name"),
         "split_hash": manifest.split_hash,
         "data_sha256": meta.get("data_sha256"),
+        "prepared_sha256": prepared_sha256(meta),
     }

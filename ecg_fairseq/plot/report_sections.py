@@ -199,6 +199,7 @@ def provenance_section(results: dict[str, Any]) -> str:
         ("dataset", "Data"),
         ("recipe", "Recipe"),
         ("data_sha256", "Data hash (SHA-256)"),
+        ("prepared_sha256", "Hash of the prepared segments"),
         ("split_hash", "Split hash"),
         ("seed", "Seed"),
         ("hardware", "Hardware"),

@@ -122,7 +122,14 @@ class EcgPretrainingConfig(ProvenanceConfig):
     max_amplitude: float = _number(0.1, "largest amplitude of noise, in units of the signal")
     min_amplitude: float = _number(0.0, "smallest amplitude of noise")
     dependency: bool = field(
-        default=True, metadata={"help": "derive III, aVR, aVL and aVF anew after noise"}
+        default=True, metadata={"help": "III, aVR, aVL and aVF follow I and II after noise"}
+    )
+    dependency_form: str = field(
+        default="sound",
+        metadata={
+            "help": "of dependency and 3kg: sound, right in any unit, or published, which derives "
+            "leads as in mV and so replaces z-scored ones by other curves"
+        },
     )
     shift_ratio: float = _number(0.2, "baseline_shift: length of a stretch, share of the segment")
     num_segment: int = field(default=1, metadata={"help": "baseline_shift: number of stretches"})
@@ -263,7 +270,7 @@ class EcgPretrainingTask(ProvenanceTask):
             "fs_hz": float(cfg.sample_rate or _rate_of(segments)),
             "min_amplitude": cfg.min_amplitude,
             "max_amplitude": cfg.max_amplitude,
-            "dependency": "limb" if cfg.dependency else "none",
+            "dependency": _dependency(cfg) if cfg.dependency else "none",
             "shift_ratio": cfg.shift_ratio,
             "num_segments": cfg.num_segment,
             "min_freq_hz": cfg.min_freq,
@@ -324,6 +331,16 @@ def _signal_options(cfg: EcgPretrainingConfig) -> SignalOptions:
     return SignalOptions(**values)
 
 
+def _dependency(cfg: EcgPretrainingConfig) -> str:
+    """Return how leads that depend on I and II are made."""
+    forms = {"sound": "limb", "published": "published"}
+    if cfg.dependency_form not in forms:
+        raise EcgError(
+            f"task.dependency_form={cfg.dependency_form!r}; expected one of {', '.join(forms)}"
+        )
+    return forms[cfg.dependency_form]
+
+
 def _three_kg(cfg: EcgPretrainingConfig) -> ThreeKg:
     names = {"angle": "max_angle_deg", "scale": "max_scale", "mask_ratio": "mask_ratio"}
     given = dict(cfg.inferred_3kg_config or {})
@@ -331,7 +348,8 @@ def _three_kg(cfg: EcgPretrainingConfig) -> ThreeKg:
         raise EcgError(
             f"task.inferred_3kg_config has {', '.join(unknown)}; it may hold {', '.join(names)}"
         )
-    return ThreeKg(**{names[key]: float(value) for key, value in given.items()})
+    values = {names[key]: float(value) for key, value in given.items()}
+    return ThreeKg(**values, dependency=_dependency(cfg))
 
 
 def _rate_of(segments: Any) -> float:

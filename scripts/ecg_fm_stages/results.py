@@ -13,6 +13,7 @@ from ecg_fairseq.errors import EcgError, ScoreError
 from ecg_fairseq.evaluation.training_log import read_curves
 from ecg_fairseq.files import atomic_write, read_json, sha256_of_file, write_json
 from ecg_fairseq.records.manifest.folder import read_meta
+from ecg_fairseq.records.manifest.store import prepared_sha256
 from ecg_fm_stages.curves import draw_curves
 from ecg_fm_stages.label_systems import averages, differences, gap_closed, read_system
 from ecg_fm_stages.plan import Plan
@@ -80,6 +81,7 @@ def _data(plan: Plan) -> dict[str, Any]:
         "patients": meta["split"]["patients"],
         "label_set": plan.label_set,
         "data_sha256": meta["data_sha256"],
+        "prepared_sha256": prepared_sha256(meta),
         "split_hash": meta["split"]["hash"],
         "people_data_sha256": identified and identified["data_sha256"],
         "pretrained_sha256": plan.pretrained and sha256_of_file(plan.pretrained),

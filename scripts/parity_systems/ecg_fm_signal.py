@@ -25,6 +25,7 @@ FS_HZ = 500.0
 CHAIN_SEED = 124
 THREE_KG_SEED = 125
 CHAIN_PROBABILITY = 0.5
+PUBLISHED = {"form": "reference", "dependency": "published"}
 
 
 def checks(case_dir: Path) -> Iterator[Check]:
@@ -69,7 +70,7 @@ def _record_checks(folder: Path, path: Path, recipe_name: str) -> Iterator[Check
 def _noise_checks(case: dict[str, np.ndarray]) -> Iterator[Check]:
     signal = case["input"]
     for name in NOISES:
-        for suffix, dependency in (("dep1", "limb"), ("dep0", "none")):
+        for suffix, dependency in (("dep1", "published"), ("dep0", "none")):
             key = f"{name}__{suffix}"
             if key not in case:
                 continue
@@ -82,7 +83,7 @@ def _noise_checks(case: dict[str, np.ndarray]) -> Iterator[Check]:
         ours = augmentation_of(MASKING)(signal, np.random.RandomState(int(case["seed"])))
         yield Check(f"augmentations/{key}", difference(ours, case[key]), 0)
     if "chain_p0.5" in case:
-        chain = chain_of((*NOISES, MASKING), [CHAIN_PROBABILITY], fs_hz=FS_HZ, form="reference")
+        chain = chain_of((*NOISES, MASKING), [CHAIN_PROBABILITY], fs_hz=FS_HZ, **PUBLISHED)
         ours = chain(signal, np.random.RandomState(CHAIN_SEED))
         yield Check("augmentations/chain_p0.5", difference(ours, case["chain_p0.5"]), TOLERANCE)
 
@@ -92,7 +93,7 @@ def _three_kg_checks(case: dict[str, np.ndarray]) -> Iterator[Check]:
     for key, (view, mask_ratio) in views.items():
         if key not in case:
             continue
-        augmentation = ThreeKg(mask_ratio=mask_ratio)
+        augmentation = ThreeKg(mask_ratio=mask_ratio, dependency="published")
         signal = case["input"]
         rng = np.random.RandomState(THREE_KG_SEED)
         ours = augmentation.apply(signal, augmentation.draw(rng, signal.shape))[view]

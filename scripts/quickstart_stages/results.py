@@ -11,6 +11,7 @@ from ecg_fairseq.evaluation.training_log import read_curves
 from ecg_fairseq.files import read_json, write_json
 from ecg_fairseq.plot.report import choose_examples, write_report
 from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.manifest.store import prepared_sha256
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.records.record import EcgRecord
 from quickstart_stages.plan import Plan
@@ -28,6 +29,7 @@ def write_results(plan: Plan, runner: CommandRunner) -> None:
         "peak_rss_mb": round(runner.peak_rss_mb),
         "versions": _versions(),
         "data_sha256": manifest.meta["data_sha256"],
+        "prepared_sha256": prepared_sha256(manifest.meta),
         "seed": plan.seed,
         "dataset": plan.dataset,
         "title": "ECG-Byte quickstart",

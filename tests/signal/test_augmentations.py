@@ -74,6 +74,74 @@ def test_dependency_keeps_the_limb_leads_consistent(name, signal):
         augmentation_of(name, dependency="all")(signal, np.random.default_rng(3))
 
 
+NOISES = [name for name in AUGMENTATIONS if "masking" not in name]
+
+
+def in_mv(values: np.ndarray) -> np.ndarray:
+    """Return the twelve leads of (12, T) in mV, of which I, II and V1 to V6 are taken."""
+    leads = values.astype(np.float64)
+    leads[2] = leads[1] - leads[0]
+    leads[3] = -(leads[0] + leads[1]) / 2
+    leads[4] = leads[0] - leads[1] / 2
+    leads[5] = leads[1] - leads[0] / 2
+    return leads
+
+
+@pytest.fixture
+def standardized(signal) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Twelve leads of their own sizes and levels after a z-score, their means and deviations."""
+    sizes = np.random.default_rng(8).uniform(0.1, 1.5, (12, 1))
+    leads = in_mv(signal * sizes + sizes[::-1])
+    mean, deviation = leads.mean(axis=1, keepdims=True), leads.std(axis=1, keepdims=True)
+    return ((leads - mean) / deviation).astype(np.float32), mean, deviation
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_of_no_size_changes_no_standardized_lead(name, standardized):
+    scores = standardized[0]
+    rng = np.random.default_rng(3)
+    silent = augmentation_of(name, min_amplitude=0.0, max_amplitude=0.0)
+    np.testing.assert_array_equal(silent(scores, rng), scores)
+    published = augmentation_of(name, min_amplitude=0.0, max_amplitude=0.0, dependency="published")(
+        scores, rng
+    )
+    assert (published - scores).std(axis=1)[2:6].max() > 0.15
+    np.testing.assert_array_equal(published[[0, 1, *range(6, 12)]], scores[[0, 1, *range(6, 12)]])
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_standardized_limb_leads_follow_as_in_mv(name, standardized):
+    scores, mean, deviation = standardized
+    augmentation = augmentation_of(name, max_amplitude=0.4)
+    disturbed = augmentation(scores, np.random.default_rng(3)).astype(np.float64)
+    assert (disturbed[:2] != scores[:2]).any()
+    truth = (in_mv(disturbed * deviation + mean) - mean) / deviation
+    np.testing.assert_allclose(disturbed, truth, atol=1e-5)
+
+
+def test_three_kg_turns_standardized_limb_leads_with_the_others(standardized):
+    scores, mean, deviation = standardized
+    augmentation = ThreeKg(mask_ratio=0.0)
+    views = augmentation.apply(scores, augmentation.draw(np.random.default_rng(7), SHAPE))
+    for view in views:
+        truth = (in_mv(view * deviation + mean) - mean) / deviation
+        np.testing.assert_allclose(view, truth, atol=1e-5)
+    with pytest.raises(RecipeError, match="3KG with dependency 'none'"):
+        ThreeKg(dependency="none").apply(scores, None)
+
+
+def test_masked_and_unrelated_limb_leads_are_left_alone(standardized):
+    scores = standardized[0].copy()
+    scores[2] = 0.0
+    scores[3] = np.random.default_rng(99).normal(size=SHAPE[1])
+    rng_of = np.random.default_rng
+    own = EmgNoise(dependency="none")(scores, rng_of(1))
+    disturbed = EmgNoise()(scores, rng_of(1))
+    assert not disturbed[2].any()
+    np.testing.assert_array_equal(disturbed[3], own[3])
+    assert (disturbed[4:6] != own[4:6]).any(axis=1).all()
+
+
 def test_powerline_is_one_sine_of_the_drawn_size():
     augmentation = PowerlineNoise(min_amplitude=0.3, max_amplitude=0.3, dependency="none")
     seen = set()

@@ -88,6 +88,18 @@ def test_augmentations_only_in_training_and_with_the_settings(segments):
     assert dataset_of(segments, TINY, *overrides, split="valid").augmentation is None
 
 
+def test_the_published_form_of_dependent_leads_is_an_option(segments):
+    mode = "task.perturbation_mode=[emg_noise]"
+    for form, dependency in (("sound", "limb"), ("published", "published")):
+        option = f"task.dependency_form={form}"
+        links = dataset_of(segments, TINY, mode, option).augmentation.links
+        assert links[0].dependency == dependency
+        assert dataset_of(segments, "three_kg_pretraining", option).views.dependency == dependency
+    assert dataset_of(segments, TINY, mode).augmentation.links[0].dependency == "limb"
+    with pytest.raises(EcgError, match="dependency_form='x'; expected one of sound, published"):
+        dataset_of(segments, TINY, mode, "task.dependency_form=x")
+
+
 def test_views_take_their_settings(segments):
     views = dataset_of(
         segments, "three_kg_pretraining", "task.inferred_3kg_config={angle:30,mask_ratio:0.25}"

@@ -134,7 +134,7 @@ def check_augmentation(augmentation: object, leads: tuple[str, ...]) -> None:
             check_augmentation(link, leads)
     elif isinstance(augmentation, TwoViews):
         check_augmentation(augmentation.augmentation, leads)
-    is_noise = isinstance(augmentation, AdditiveNoise) and augmentation.dependency == "limb"
+    is_noise = isinstance(augmentation, AdditiveNoise) and augmentation.dependency != "none"
     is_mask = isinstance(augmentation, RandomLeadMasking) and augmentation.selection != "random"
     if (is_noise or is_mask or isinstance(augmentation, ThreeKg)) and leads != CANONICAL_LEADS:
         way_out = " or task.dependency=false" if is_noise else ""

@@ -5,7 +5,7 @@ numbered through all shards. A shard is written as a stream, so memory does not 
 """
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.files import atomic_write, sha256_of_file
+from ecg_fairseq.files import atomic_write, sha256_of_file, sha256_of_json
 
 DTYPES = ("float32", "int16")
 # In the recipe's unit: 1 uV a step, as PTB-XL itself stores, or a thousandth of a lead's standard
@@ -41,6 +41,19 @@ class Shard:
 def shard_file(index: int) -> str:
     """Return the name of a shard relative to the manifest folder."""
     return f"{STORE_FOLDER}/shard-{index:05d}.npy"
+
+
+def prepared_sha256(meta: Mapping[str, Any]) -> str | None:
+    """Return one hash of all prepared segments, from the shards' own in ``meta.json``.
+
+    ``data_sha256`` stands for recordings and questions alone: two preparations of the same
+    recordings, by other recipes or on processors that round differently, share it.
+
+    Returns:
+        SHA-256 in hexadecimal; None where no store is described.
+    """
+    shards = (meta.get("store") or {}).get("shards")
+    return sha256_of_json([shard["sha256"] for shard in shards]) if shards else None
 
 
 def scale_of(dtype: str) -> float:

@@ -17,6 +17,9 @@ from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 Rng = np.random.Generator | np.random.RandomState
 Shape = tuple[int, int]
+DEPENDENCIES = ("limb", "published", "none")
+_NUM_LIMB_LEADS = 6
+_UNEXPLAINED_SHARE = 0.01  # of a lead's variance; more, and it is no function of I and II
 
 
 def draw_integers(rng: Rng, high: int, size: int) -> np.ndarray:
@@ -140,8 +143,53 @@ class TwoViews:
         return np.stack(views)
 
 
+def check_dependency(dependency: str) -> None:
+    """Refuse what is none of ``DEPENDENCIES``; RecipeError names them."""
+    if dependency not in DEPENDENCIES:
+        raise RecipeError(f"dependency {dependency!r}; expected one of {', '.join(DEPENDENCIES)}")
+
+
+def follow_limb_leads(changed: np.ndarray, signal: np.ndarray, fits_only: bool = True) -> None:
+    """Let III, aVR, aVL and aVF follow what happened to I and II, in place.
+
+    In mV, III = II - I and so on. Leads that were standardised one by one have lost these factors,
+    and deriving them as in mV replaces them by other curves. The factors are still in the signal:
+    each lead is a linear function of I and II whose coefficients a least-squares fit finds, -1 and
+    1 in mV. A lead changes by these coefficients times the changes of I and II, so that nothing
+    happens where I and II stay.
+
+    Args:
+        changed: float64 (12, T), canonical order; rows 2 to 5 are overwritten.
+        signal: (12, T) before the change.
+        fits_only: leave a lead as it is in ``changed`` where I and II do not explain it.
+
+    Raises:
+        RecipeError: other than 12 leads.
+    """
+    _check_twelve_leads(signal)
+    limb = signal[:_NUM_LIMB_LEADS].astype(np.float64)
+    centred = limb - limb.mean(axis=1, keepdims=True)
+    products = centred @ centred.T
+    weights = products[2:, :2] @ np.linalg.pinv(products[:2, :2], rcond=1e-12, hermitian=True)
+    followed = limb[2:] + weights @ (changed[:2] - limb[:2])
+    left = np.diag(products)[2:] - (weights * products[2:, :2]).sum(axis=1)
+    is_fitted = left <= _UNEXPLAINED_SHARE * np.diag(products)[2:]
+    chosen = is_fitted if fits_only else np.ones_like(is_fitted)
+    changed[2:_NUM_LIMB_LEADS][chosen] = followed[chosen]
+
+
+def _check_twelve_leads(signal: np.ndarray) -> None:
+    if len(signal) != len(CANONICAL_LEADS):
+        raise RecipeError(
+            f"{len(signal)} leads; the limb leads can be derived anew only in a 12-lead signal in "
+            'canonical order: set dependency="none" or use all 12 leads'
+        )
+
+
 def rederive_limb_leads(signal: np.ndarray) -> None:
-    """Set III, aVR, aVL and aVF of a 12-lead signal from I and II, in place.
+    """Set III, aVR, aVL and aVF of a 12-lead signal from I and II as in mV, in place.
+
+    The published form, which does so with standardised leads, too.
 
     Args:
         signal: (12, T) in canonical order.
@@ -149,11 +197,7 @@ def rederive_limb_leads(signal: np.ndarray) -> None:
     Raises:
         RecipeError: it has other than 12 leads.
     """
-    if len(signal) != len(CANONICAL_LEADS):
-        raise RecipeError(
-            f"{len(signal)} leads; the limb leads can be derived anew only in a 12-lead signal in "
-            'canonical order: set dependency="none" or use all 12 leads'
-        )
+    _check_twelve_leads(signal)
     first, second = signal[0], signal[1]
     np.subtract(second, first, out=signal[2])
     signal[3] = -(first + second) / 2

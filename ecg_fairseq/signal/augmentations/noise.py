@@ -1,8 +1,9 @@
 """Additive disturbances: mains, muscle noise, baseline shift and baseline wander.
 
 Formulas of fairseq-signals (fact sheet ecg-fm 2.3). Amplitudes are in the unit of the signal,
-standard deviations where it was z-scored. ``dependency`` "limb" derives III, aVR, aVL and aVF anew
-from the disturbed I and II, as on a real recorder; "none" leaves every lead as it came out.
+standard deviations where it was z-scored. With ``dependency`` "limb" the leads III, aVR, aVL and
+aVF follow the disturbed I and II, as on a real recorder, in whatever unit; "published" derives them
+as in mV, which is wrong for z-scored leads; "none" leaves every lead as it came out.
 """
 
 from abc import abstractmethod
@@ -16,6 +17,8 @@ from ecg_fairseq.signal.augmentations.augmentation import (
     Augmentation,
     Rng,
     Shape,
+    check_dependency,
+    follow_limb_leads,
     rederive_limb_leads,
 )
 
@@ -29,7 +32,7 @@ class AdditiveNoise(Augmentation):
     Attributes:
         min_amplitude, max_amplitude: the range a drawn amplitude is uniform in.
         fs_hz: rate of the signals.
-        dependency: "limb" or "none".
+        dependency: "limb", "published" or "none".
     """
 
     min_amplitude: float = 0.0
@@ -41,10 +44,11 @@ class AdditiveNoise(Augmentation):
         """Return the disturbed signal, float32 (L, T); see the base class."""
         if parameters is None:
             return signal.astype(np.float32, copy=False)
-        if self.dependency not in ("limb", "none"):
-            raise RecipeError(f'dependency {self.dependency!r}; expected "limb" or "none"')
+        check_dependency(self.dependency)
         disturbed = self._disturbed(signal, parameters)
         if self.dependency == "limb":
+            follow_limb_leads(disturbed, signal)
+        elif self.dependency == "published":
             rederive_limb_leads(disturbed)
         return disturbed.astype(np.float32)
 

@@ -13,6 +13,7 @@ from ecg_fairseq.signal.augmentations.augmentation import (
     Rng,
     Shape,
     draw_integers,
+    follow_limb_leads,
     rederive_limb_leads,
 )
 from ecg_fairseq.signal.leads import CANONICAL_LEADS, INDEPENDENT_LEADS
@@ -27,6 +28,7 @@ INVERSE_DOWER = np.array(
 _DOWER = np.linalg.pinv(INVERSE_DOWER)
 _ROWS = [CANONICAL_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
 _NUM_VIEWS = 2
+THREE_KG_DEPENDENCIES = ("limb", "published")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +51,14 @@ class ThreeKg:
         max_angle_deg: turns are uniform in +- this.
         max_scale: stretches are uniform in 1..this.
         mask_ratio: share of every lead that is set to zero, cyclically from a random sample.
+        dependency: how III, aVR, aVL and aVF come of the turned I and II: "limb" in whatever unit,
+            "published" as in mV, which is wrong for z-scored leads.
     """
 
     max_angle_deg: float = 45.0
     max_scale: float = 1.5
     mask_ratio: float = 0.5
+    dependency: str = "limb"
 
     def draw(self, rng: Rng, shape: Shape) -> ThreeKgParameters:
         """Draw six angles, six scales, then the starts of the masks of both views."""
@@ -72,10 +77,15 @@ class ThreeKg:
             signal: (12, T) in canonical order.
 
         Raises:
-            RecipeError: other than 12 leads.
+            RecipeError: other than 12 leads, or an unknown ``dependency``.
         """
         if len(signal) != len(CANONICAL_LEADS):
             raise RecipeError(f"{len(signal)} leads; 3KG needs the 12 leads in canonical order")
+        if self.dependency not in THREE_KG_DEPENDENCIES:
+            raise RecipeError(
+                f"3KG with dependency {self.dependency!r}; expected one of "
+                f"{', '.join(THREE_KG_DEPENDENCIES)}: it knows no leads of their own"
+            )
         vector = INVERSE_DOWER @ signal[_ROWS]
         views = np.empty((_NUM_VIEWS, *signal.shape))
         for view, angles, scales in zip(
@@ -83,7 +93,10 @@ class ThreeKg:
         ):
             turned = _DOWER @ (scales[:, None] * rotation(angles))
             view[_ROWS] = turned @ vector
-            rederive_limb_leads(view)
+            if self.dependency == "published":
+                rederive_limb_leads(view)
+            else:
+                follow_limb_leads(view, signal, fits_only=False)
         if parameters.mask_starts is not None:
             self._mask(views, parameters.mask_starts)
         return views

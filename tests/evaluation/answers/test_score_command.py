@@ -7,6 +7,7 @@ import pytest
 
 from ecg_fairseq.cli.main import main
 from ecg_fairseq.evaluation.answers.blind import blind_partners
+from ecg_fairseq.files import sha256_of_json
 
 
 @pytest.fixture
@@ -21,7 +22,12 @@ def questions(make_question):
 def folder(tmp_path, monkeypatch, questions, log_text):
     """Logs of a sighted run that is always right and of a blind one that says yes."""
     manifest = SimpleNamespace(
-        meta={"dataset": "made here", "recipe": {"name": "ecg_byte"}, "data_sha256": "abc"},
+        meta={
+            "dataset": "made here",
+            "recipe": {"name": "ecg_byte"},
+            "data_sha256": "abc",
+            "store": {"shards": [{"sha256": "123"}]},
+        },
         split_hash="def",
         questions=lambda split: questions if split == "test" else [],
     )
@@ -49,6 +55,7 @@ def test_scores_a_log_and_its_blind_run(folder, questions, capsys):
     assert scores["blind_exact_match"] == pytest.approx(16 / 24)
     assert scores["closed_set_accuracy"] == pytest.approx(16 / 24)
     assert (scores["data_sha256"], scores["split_hash"]) == ("abc", "def")
+    assert scores["prepared_sha256"] == sha256_of_json(["123"])
     lines = (folder / "run" / "blind_predictions.jsonl").read_text().splitlines()
     shown = [json.loads(line)["record_ids"] for line in lines]
     assert shown == [questions[i].record_ids for i in blind_partners(questions)]

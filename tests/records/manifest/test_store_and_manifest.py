@@ -12,7 +12,7 @@ from ecg_fairseq.errors import EcgError, ManifestError, RecipeError
 from ecg_fairseq.files import read_json, write_json
 from ecg_fairseq.records.datasets.ptb_xl import ptb_xl_dataset
 from ecg_fairseq.records.manifest.folder import Manifest
-from ecg_fairseq.records.manifest.store import Store, write_shard
+from ecg_fairseq.records.manifest.store import Store, prepared_sha256, write_shard
 from ecg_fairseq.records.preparation.manifest_writer import set_tokenizer
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
 from ecg_fairseq.records.record_row import COLUMNS, RecordRow
@@ -103,6 +103,22 @@ def manifest_dir(ptb_xl, tmp_path):
     options = PrepareOptions(tmp_path / "m", get_recipe("ecg_byte_beat"), progress="silent")
     prepare(ptb_xl_dataset(ptb_xl.write()), options)
     return tmp_path / "m"
+
+
+def test_other_preparations_of_the_same_recordings_have_another_hash(ptb_xl, tmp_path):
+    folder = ptb_xl.write()
+    metas = []
+    for name in ("ecg_byte", "ecg_byte@1", "ecg_byte"):
+        out = tmp_path / f"m{len(metas)}"
+        prepare(ptb_xl_dataset(folder), PrepareOptions(out, get_recipe(name), progress="silent"))
+        manifest = Manifest.load(out)
+        assert manifest.recipe() is get_recipe(name)
+        metas.append(manifest.meta)
+    assert len({meta["data_sha256"] for meta in metas}) == 1
+    hashes = [prepared_sha256(meta) for meta in metas]
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert len(hashes[0]) == 64
+    assert prepared_sha256({}) is None
 
 
 def test_a_manifest_holds_what_the_contract_says(manifest_dir, ptb_xl):
