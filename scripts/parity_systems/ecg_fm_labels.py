@@ -6,6 +6,7 @@ the folder itself are those of another split: the first A recordings, by idx, tr
 """
 
 import csv
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from ecg_fairseq.records.labels.label_files import (
 from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.record_row import SPLITS
 from parity_systems.check import Check, difference
+from parity_systems.recorded import half_unit_of
 
 _SIZES = re.compile(r"(label_def|pos_weight)_(\d+)_(\d+)_(\d+)\.(csv|txt)")
 
@@ -110,7 +112,11 @@ def _num_differing(ours: list[list[str]], theirs: list[list[str]]) -> float:
 
 
 def _is_same(ours: str, theirs: str) -> bool:
+    """Compare two cells; a number rounded by them may be rounded or not by us."""
     try:
-        return ours == theirs or float(ours) == float(theirs)
+        is_equal = ours == theirs or float(ours) == float(theirs)
+        if is_equal or "." not in theirs or not math.isfinite(float(theirs)):
+            return is_equal
+        return abs(float(ours) - float(theirs)) <= half_unit_of(theirs)
     except ValueError:
         return False
