@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "an unknown name lists them all",
     )
     parser.add_argument(
+        "--difficulty",
+        default="standard",
+        help="standard (default: gaps between findings) or hard: findings overlap at their borders "
+        "(rates, intervals, amplitudes), as in life",
+    )
+    parser.add_argument(
         "--question-types",
         default="all",
         help="comma-separated ECG-QA types, `single` (the three single-* types) or `all` (default)",
@@ -42,7 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     start = time.monotonic()
     named = {"all": QUESTION_TYPES, "single": SINGLE_TYPES}
     types = named.get(arguments.question_types) or tuple(arguments.question_types.split(","))
-    settings = CohortSettings(arguments.patients, arguments.seed, arguments.fs, types)
+    settings = CohortSettings(
+        arguments.patients, arguments.seed, arguments.fs, types, arguments.difficulty
+    )
     write_layout = layout_writer(arguments.layout)
     result = write_layout(arguments.out, settings, arguments.workers)
     result["seconds"] = round(time.monotonic() - start, 2)

@@ -6,8 +6,9 @@ from pathlib import Path
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import read_json, write_json
 from ecg_fairseq.records.questions.from_labels import QUESTION_TYPES
+from ecg_fairseq.signal.simulator.difficulty import DIFFICULTIES
 
-SIMULATOR_VERSION = 1
+SIMULATOR_VERSION = 2  # 2: NORM never together with a rate that excludes it
 LOW_RATE_HZ = 100
 MARKER = "simulation.json"
 # PTB-XL's headers write the augmented leads in capitals.
@@ -24,12 +25,14 @@ class CohortSettings:
         seed: of everything random.
         fs_hz: rate of the files below ``records500`` (``records100`` always holds 100 Hz).
         question_types: ECG-QA question types to build.
+        difficulty: ``standard``, or ``hard``, whose findings overlap at their borders.
     """
 
     patients: int
     seed: int = 1
     fs_hz: int = 500
     question_types: tuple[str, ...] = QUESTION_TYPES
+    difficulty: str = "standard"
 
     def validate(self) -> None:
         """Refuse impossible settings with an EcgError."""
@@ -40,6 +43,10 @@ class CohortSettings:
         if self.fs_hz % LOW_RATE_HZ or not LOW_RATE_HZ <= self.fs_hz <= 2000:
             raise EcgError(
                 f"--fs {self.fs_hz}: give a multiple of {LOW_RATE_HZ} Hz from {LOW_RATE_HZ} to 2000"
+            )
+        if self.difficulty not in DIFFICULTIES:
+            raise EcgError(
+                f"--difficulty {self.difficulty}: expected one of {', '.join(DIFFICULTIES)}"
             )
         unknown = [name for name in self.question_types if name not in QUESTION_TYPES]
         if unknown:
@@ -67,6 +74,7 @@ def claim_folder(folder: Path, layout: str, settings: CohortSettings) -> None:
         "layout": layout,
         "patients": settings.patients,
         "seed": settings.seed,
+        "difficulty": settings.difficulty,
     }
     marker = folder / MARKER
     if marker.is_file():

@@ -20,6 +20,7 @@ from ecg_fairseq.signal.simulator import (
     draw_nuisance,
     simulate_recording,
 )
+from ecg_fairseq.signal.simulator.difficulty import difficulty_of
 from ecg_fairseq.signal.simulator.findings import CHOICES, CHRONIC
 
 NUM_FOLDS = 10
@@ -34,12 +35,16 @@ _DAYS = 3000
 
 @dataclass(frozen=True)
 class PlannedRecord:
-    """One recording's place in the cohort; all numbers start at 1, visits at 0."""
+    """One recording's place in the cohort; all numbers start at 1, visits at 0.
+
+    ``difficulty`` is the cohort's, by name.
+    """
 
     ecg_id: int
     patient: int
     visit: int
     fold: int
+    difficulty: str = "standard"
 
     @property
     def split(self) -> str:
@@ -77,7 +82,7 @@ class SimulatedCase:
     person: Person
 
 
-def plan_cohort(num_patients: int, seed: int) -> list[PlannedRecord]:
+def plan_cohort(num_patients: int, seed: int, difficulty: str = "standard") -> list[PlannedRecord]:
     """List the recordings of a cohort, patient by patient, in order of time."""
     uniforms = np.random.default_rng([seed, _STREAM_COHORT]).random(num_patients)
     visits = 1 + np.searchsorted(np.cumsum(_VISIT_SHARES)[:-1], uniforms, side="right")
@@ -89,7 +94,7 @@ def plan_cohort(num_patients: int, seed: int) -> list[PlannedRecord]:
     for patient in range(1, num_patients + 1):
         for visit in range(int(visits[patient - 1])):
             fold = int(folds[patient - 1])
-            planned.append(PlannedRecord(len(planned) + 1, patient, visit, fold))
+            planned.append(PlannedRecord(len(planned) + 1, patient, visit, fold, difficulty))
     return planned
 
 
@@ -135,4 +140,11 @@ def simulate_case(case: SimulatedCase, seed: int, fs_hz: float) -> Recording:
     """Simulate the recording of one case."""
     key = [seed, _STREAM_SIGNAL, case.planned.patient, case.planned.visit]
     random = np.random.default_rng(key)
-    return simulate_recording(case.findings, case.anatomy, case.nuisance, fs_hz, random)
+    return simulate_recording(
+        case.findings,
+        case.anatomy,
+        case.nuisance,
+        fs_hz,
+        random,
+        difficulty=difficulty_of(case.planned.difficulty),
+    )

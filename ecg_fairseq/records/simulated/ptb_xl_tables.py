@@ -97,7 +97,7 @@ _NOISE_COLUMNS = {"static": "static_noise", "burst": "burst_noise", "drift": "ba
 def scp_codes(findings: Findings) -> dict[str, float]:
     """Return PTB-XL's statements for a set of findings, with likelihoods in its manner."""
     codes: dict[str, float] = {}
-    if findings.is_normal:
+    if findings.is_normal_ecg:
         codes["NORM"] = 100.0
     if findings.conduction != "normal":
         codes["CLBBB" if findings.conduction == "left_bundle_block" else "CRBBB"] = 100.0

@@ -59,6 +59,11 @@ class Findings:
         """True if only the rate may be outside the normal range (noise is not a finding)."""
         return self == Findings(rate_class=self.rate_class, noise=self.noise)
 
+    @property
+    def is_normal_ecg(self) -> bool:
+        """True if a reader may write "normal ECG": no finding, and a normal rate, too."""
+        return self.is_normal and self.rate_class == "normal"
+
 
 def _pick(names: tuple[str, ...], shares: tuple[float, ...], uniform: float) -> str:
     index = int(np.searchsorted(np.cumsum(shares), uniform, side="right"))

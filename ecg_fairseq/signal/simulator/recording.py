@@ -7,6 +7,7 @@ import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.signal.simulator.anatomy import Anatomy
+from ecg_fairseq.signal.simulator.difficulty import STANDARD, Difficulty
 from ecg_fairseq.signal.simulator.findings import Findings
 from ecg_fairseq.signal.simulator.leads import BASE_ROWS, fill_derived_leads, leads_from_electrodes
 from ecg_fairseq.signal.simulator.noise import Nuisance, electrode_noise
@@ -47,6 +48,7 @@ def simulate_recording(
     fs_hz: float,
     random: np.random.Generator,
     has_st: bool = True,
+    difficulty: Difficulty = STANDARD,
 ) -> Recording:
     """Simulate ten seconds of twelve leads.
 
@@ -58,12 +60,13 @@ def simulate_recording(
         random: the recording's own generator; nothing else is random.
         has_st: False leaves the conducted beats' ST segments flat and changes nothing else: with
             the same generator the twin of a recording, to compare with.
+        difficulty: how far apart findings lie.
     """
     if fs_hz < 100:
         raise RecordError(f"a sampling rate of {fs_hz} Hz was asked for; give 100 Hz or more")
     beats_random, noise_random = random.spawn(2)
-    rhythm = draw_rhythm(findings, beats_random)
-    beat = draw_beat(findings, anatomy, rhythm.mean_rr_s, beats_random)
+    rhythm = draw_rhythm(findings, beats_random, difficulty)
+    beat = draw_beat(findings, anatomy, rhythm.mean_rr_s, beats_random, difficulty)
     if not has_st:
         beat = replace(beat, waves=replace(beat.waves, plateau_dipole=np.zeros(3)))
     num_samples = round(DURATION_S * fs_hz)
@@ -76,7 +79,7 @@ def simulate_recording(
         sizes = beats_random.normal(1.0, 0.03, len(rhythm.premature_s))
         _add_beats(dipole, waves, rhythm.premature_s, sizes, fs_hz)
     if findings.atrial_fibrillation:
-        dipole += _fibrillation_waves(anatomy, time, beats_random)
+        dipole += _fibrillation_waves(anatomy, time, beats_random, difficulty)
     _breathe(dipole, rhythm, nuisance, time)
     potentials = _project(anatomy.lead_field * nuisance.gain, dipole)
     clean = leads_from_electrodes(potentials)
@@ -120,7 +123,7 @@ def _beat_dipole(waves: Waves, time: np.ndarray) -> np.ndarray:
 
 
 def _fibrillation_waves(
-    anatomy: Anatomy, time: np.ndarray, random: np.random.Generator
+    anatomy: Anatomy, time: np.ndarray, random: np.random.Generator, difficulty: Difficulty
 ) -> np.ndarray:
     """Return f waves (3, T): 4 to 8 per second, never quite regular, largest in V1."""
     knots = np.arange(0.0, DURATION_S + 0.5, 0.5)
@@ -132,7 +135,7 @@ def _fibrillation_waves(
     wave = (np.sin(phase) + 0.35 * np.sin(2.0 * phase + 0.6)) * np.interp(time, knots, size)
     direction = _FIBRILLATION_DIRECTION + random.normal(0.0, 0.08, 3)
     lead_v1 = leads_from_electrodes(anatomy.lead_field)[_LEAD_V1] @ direction
-    direction *= random.uniform(0.05, 0.10) / abs(lead_v1)
+    direction *= random.uniform(*difficulty.fibrillation_wave_mv) / abs(lead_v1)
     return (direction[:, None] * wave).astype(np.float32)
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_fairseq.signal.simulator.findings import RATE_RANGES_BPM, Findings
+from ecg_fairseq.signal.simulator.difficulty import STANDARD, Difficulty
+from ecg_fairseq.signal.simulator.findings import Findings
 
 DURATION_S = 10.0
 _LEAD_IN_S = 1.5  # beats before and after the recording, so that its edges are not special
@@ -32,17 +33,19 @@ class Rhythm:
     respiration_phase: float
 
 
-def draw_rhythm(findings: Findings, random: np.random.Generator) -> Rhythm:
+def draw_rhythm(
+    findings: Findings, random: np.random.Generator, difficulty: Difficulty = STANDARD
+) -> Rhythm:
     """Draw the beats of one recording; the rate within its class is uniform for any finding."""
-    mean_rr = 60.0 / random.uniform(*RATE_RANGES_BPM[findings.rate_class])
+    mean_rr = 60.0 / random.uniform(*difficulty.rate_bpm[findings.rate_class])
     respiration_hz = random.uniform(0.17, 0.32)
     phase = random.uniform(0.0, 2.0 * np.pi)
     count = int(np.ceil((DURATION_S + 2.0 * _LEAD_IN_S) / mean_rr)) + 3
     if findings.atrial_fibrillation:
-        intervals = _fibrillation_intervals(mean_rr, count, random)
+        intervals = _fibrillation_intervals(mean_rr, count, random, difficulty)
     else:
         breath = np.sin(2.0 * np.pi * respiration_hz * mean_rr * np.arange(count) + phase)
-        depth = random.uniform(0.005, 0.03)
+        depth = random.uniform(*difficulty.sinus_depth)
         intervals = mean_rr * (1.0 + depth * breath + random.normal(0.0, 0.012, count))
     times = -_LEAD_IN_S - random.uniform(0.0, mean_rr) + np.cumsum(intervals)
     premature = np.empty(0)
@@ -51,9 +54,11 @@ def draw_rhythm(findings: Findings, random: np.random.Generator) -> Rhythm:
     return Rhythm(times, premature, mean_rr, respiration_hz, phase)
 
 
-def _fibrillation_intervals(mean_rr: float, count: int, random: np.random.Generator) -> np.ndarray:
+def _fibrillation_intervals(
+    mean_rr: float, count: int, random: np.random.Generator, difficulty: Difficulty
+) -> np.ndarray:
     """Irregular RR intervals without memory, with exactly the mean that was asked for."""
-    spread = random.uniform(0.18, 0.27)
+    spread = random.uniform(*difficulty.fibrillation_spread)
     intervals = mean_rr * np.exp(random.normal(0.0, spread, count))
     intervals = np.clip(intervals, 0.60 * mean_rr, 1.65 * mean_rr)
     intervals *= mean_rr / intervals.mean()

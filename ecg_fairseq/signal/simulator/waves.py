@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecg_fairseq.signal.simulator.anatomy import Anatomy
+from ecg_fairseq.signal.simulator.difficulty import STANDARD, Difficulty
 from ecg_fairseq.signal.simulator.findings import Findings
 from ecg_fairseq.signal.simulator.leads import leads_from_electrodes
 
@@ -17,8 +18,6 @@ _GRID_S = np.arange(-0.120, 0.170, 0.002)
 _ONSET_SHARE = 0.05  # of the largest QRS dipole: where its onset and end are read
 _LEAD_I, _LEAD_AVF, _LEAD_V1 = 0, 5, 6
 _LIMB, _CHEST = slice(0, 6), slice(6, 12)
-_LIMB_RANGE_MV = (0.75, 1.75)  # largest peak-to-peak QRS of the limb leads at normal voltage
-_LARGEST_SOKOLOW_MV = 3.1  # without hypertrophy; the criterion is 3.5
 
 # QRS waves: centre (s), width (s), dipole x, y, z (mV before calibration). The first wave is the
 # septum: it keeps its direction whatever the axis. In right bundle branch block the last wave is
@@ -45,9 +44,9 @@ _QRS_WAVES = {
 _T_DIRECTION = np.array([0.62, 0.42, -0.48])
 _T_INVERSION_DIRECTION = np.array([-0.75, -0.42, 0.22])
 _ST_DIRECTIONS = {
-    "anterior_st_elevation": (np.array([0.25, -0.05, -1.0]), (7, 8, 9), (0.26, 0.42)),
-    "inferior_st_elevation": (np.array([-0.15, 1.0, 0.15]), (1, 2, 5), (0.26, 0.42)),
-    "st_depression": (np.array([-0.80, -0.45, 0.15]), (9, 10, 11), (0.15, 0.27)),
+    "anterior_st_elevation": (np.array([0.25, -0.05, -1.0]), (7, 8, 9)),
+    "inferior_st_elevation": (np.array([-0.15, 1.0, 0.15]), (1, 2, 5)),
+    "st_depression": (np.array([-0.80, -0.45, 0.15]), (9, 10, 11)),
 }
 
 
@@ -96,7 +95,11 @@ class _Qrs:
 
 
 def draw_beat(
-    findings: Findings, anatomy: Anatomy, mean_rr_s: float, random: np.random.Generator
+    findings: Findings,
+    anatomy: Anatomy,
+    mean_rr_s: float,
+    random: np.random.Generator,
+    difficulty: Difficulty = STANDARD,
 ) -> Beat:
     """Build the conducted beat of one recording.
 
@@ -105,12 +108,16 @@ def draw_beat(
         anatomy: whose heart it is.
         mean_rr_s: sets QT and the shortest PR interval.
         random: the recording's generator.
+        difficulty: how far apart findings lie.
     """
     vectors = leads_from_electrodes(anatomy.lead_field)
-    qrs, axis_deg = _draw_qrs(findings, anatomy, vectors, random)
-    pr_interval = _draw_pr_interval(findings, mean_rr_s, random)
-    st_dipole, st_level = _draw_st(findings, qrs, vectors, random)
-    t_dipole = _draw_t(findings, anatomy, qrs, st_dipole, vectors, random)
+    qrs, axis_deg = _draw_qrs(findings, anatomy, vectors, random, difficulty)
+    pr_interval = _draw_pr_interval(findings, mean_rr_s, random, difficulty)
+    st_dipole, st_level = _draw_st(findings, qrs, vectors, random, difficulty)
+    wobble = random.normal(0.0, 0.05, 3)
+    t_dipole = _t_wave(findings, anatomy, qrs, vectors, wobble, difficulty)
+    if findings.repolarisation.endswith("st_elevation"):
+        t_dipole = t_dipole + 0.4 * st_dipole
     stretch = np.sqrt(mean_rr_s)
     t_peak = max(qrs.end_s + 0.11, 0.11 + 0.19 * stretch)
     centre, rise, fall, dipole = [t_peak], [0.055 * stretch], [0.038 * stretch], [t_dipole]
@@ -153,21 +160,29 @@ def premature_waves(anatomy: Anatomy, random: np.random.Generator) -> Waves:
 
 
 def _draw_qrs(
-    findings: Findings, anatomy: Anatomy, vectors: np.ndarray, random: np.random.Generator
+    findings: Findings,
+    anatomy: Anatomy,
+    vectors: np.ndarray,
+    random: np.random.Generator,
+    difficulty: Difficulty,
 ) -> tuple[_Qrs, float]:
     table = np.array(_QRS_WAVES[findings.conduction])
-    stretch = random.uniform(0.94, 1.08)
+    is_blocked = findings.conduction != "normal"
+    stretch = random.uniform(
+        *(difficulty.qrs_blocked_stretch if is_blocked else difficulty.qrs_stretch)
+    )
     dipole = table[:, 2:] * anatomy.shape[: len(table), None]
     if findings.voltage == "hypertrophy":
         dipole[1:3] *= np.array([[1.15, 1.0, 1.15]])
     # Own draw for either class, so that the recording's later draws do not depend on it.
-    deviation = random.uniform(-68.0, -40.0)
-    axis = deviation if findings.left_axis else anatomy.normal_axis_deg
+    deviation = random.uniform(*difficulty.deviated_axis_deg)
+    factor, added = difficulty.axis
+    axis = deviation if findings.left_axis else factor * anatomy.normal_axis_deg + added
     turned = slice(1, 3 if findings.conduction == "right_bundle_block" else None)
     weight = table[turned, 1]
     dipole[turned] = _turn_to_axis(dipole[turned], weight, vectors, axis)
     qrs = _Qrs(table[:, 0] * stretch, table[:, 1] * stretch, dipole)
-    size = _voltage_scale(findings, anatomy, vectors @ qrs.on_grid(), random)
+    size = _voltage_scale(findings, anatomy, vectors @ qrs.on_grid(), random, difficulty)
     length = np.linalg.norm(qrs.on_grid(), axis=0)
     active = _GRID_S[length > _ONSET_SHARE * length.max()]
     onset, end = float(active[0]), float(active[-1])
@@ -190,7 +205,11 @@ def _turn_to_axis(
 
 
 def _voltage_scale(
-    findings: Findings, anatomy: Anatomy, leads: np.ndarray, random: np.random.Generator
+    findings: Findings,
+    anatomy: Anatomy,
+    leads: np.ndarray,
+    random: np.random.Generator,
+    difficulty: Difficulty,
 ) -> float:
     """Return the factor that gives QRS ``leads`` (12, T) the voltage the findings ask for."""
     span = leads.max(axis=1) - leads.min(axis=1)
@@ -198,18 +217,28 @@ def _voltage_scale(
     sokolow = -leads[_LEAD_V1].min() + leads[10:12].max()
     uniform, other = random.random(2)
     if findings.voltage == "hypertrophy":
-        return (3.9 + 1.1 * uniform) / sokolow
+        return _within(difficulty.sokolow_mv, uniform) / sokolow
     if findings.voltage == "low":
-        return min((0.30 + 0.14 * uniform) / limb, (0.62 + 0.30 * other) / chest)
-    wanted = max(anatomy.chest_voltage_mv / chest, _LIMB_RANGE_MV[0] / limb)
-    return min(wanted, _LIMB_RANGE_MV[1] / limb, _LARGEST_SOKOLOW_MV / sokolow)
+        limb_mv = _within(difficulty.low_limb_mv, uniform)
+        return min(limb_mv / limb, _within(difficulty.low_chest_mv, other) / chest)
+    own = anatomy.chest_voltage_mv * _within(difficulty.normal_voltage, uniform)
+    smallest, largest = difficulty.limb_range_mv
+    wanted = max(own / chest, smallest / limb)
+    return min(wanted, largest / limb, difficulty.largest_sokolow_mv / sokolow)
 
 
-def _draw_pr_interval(findings: Findings, mean_rr_s: float, random: np.random.Generator) -> float:
+def _within(span: tuple[float, float], uniform: float) -> float:
+    return span[0] + span[1] * uniform
+
+
+def _draw_pr_interval(
+    findings: Findings, mean_rr_s: float, random: np.random.Generator, difficulty: Difficulty
+) -> float:
     uniform = random.random()
     if findings.av_block:
-        return 0.225 + 0.095 * uniform
-    return 0.122 + (0.035 + 0.025 * min(mean_rr_s, 1.0)) * uniform
+        return _within(difficulty.pr_blocked_s, uniform)
+    shortest, reach = difficulty.pr_normal_s
+    return shortest + (reach + 0.025 * min(mean_rr_s, 1.0)) * uniform
 
 
 def _p_dipoles(findings: Findings, anatomy: Anatomy, vectors: np.ndarray) -> np.ndarray:
@@ -220,7 +249,11 @@ def _p_dipoles(findings: Findings, anatomy: Anatomy, vectors: np.ndarray) -> np.
 
 
 def _draw_st(
-    findings: Findings, qrs: _Qrs, vectors: np.ndarray, random: np.random.Generator
+    findings: Findings,
+    qrs: _Qrs,
+    vectors: np.ndarray,
+    random: np.random.Generator,
+    difficulty: Difficulty,
 ) -> tuple[np.ndarray, float]:
     """Return the ST dipole (3,) and its level in the leads that define it."""
     uniform = random.random()
@@ -229,8 +262,9 @@ def _draw_st(
         level = 0.06 + 0.08 * uniform
         return against * level / np.abs(vectors[_CHEST] @ against).max(), level
     if findings.repolarisation not in _ST_DIRECTIONS:
-        return _T_DIRECTION * 0.02 * uniform, 0.0
-    direction, rows, (low, high) = _ST_DIRECTIONS[findings.repolarisation]
+        return _T_DIRECTION * difficulty.st_normal * uniform, 0.0
+    direction, rows = _ST_DIRECTIONS[findings.repolarisation]
+    low, high = difficulty.st_level_mv[findings.repolarisation]
     level = low + (high - low) * uniform
     direction = direction + random.normal(0.0, 0.06, 3)
     shown = np.abs(vectors[list(rows)] @ direction).max()
@@ -238,30 +272,27 @@ def _draw_st(
     return direction * level / shown, sign * level
 
 
-def _draw_t(
+def _t_wave(
     findings: Findings,
     anatomy: Anatomy,
     qrs: _Qrs,
-    st_dipole: np.ndarray,
     vectors: np.ndarray,
-    random: np.random.Generator,
+    wobble: np.ndarray,
+    difficulty: Difficulty,
 ) -> np.ndarray:
-    """Return the T wave's dipole (3,)."""
-    wobble = random.normal(0.0, 0.05, 3)
+    """Return the T wave's dipole (3,), without what an elevated ST segment adds to it."""
     direction = _T_DIRECTION + wobble
     size = anatomy.t_wave_mv
     if findings.voltage == "low":
         size *= 0.6
     if findings.repolarisation == "t_inversion":
         direction = _T_INVERSION_DIRECTION + wobble
-        size = max(0.85 * size, 0.28)
+        share, smallest = difficulty.t_inverted
+        size = max(share * size, smallest)
     elif findings.conduction == "left_bundle_block":
         against = -(qrs.width_s @ qrs.dipole)
         direction = against / np.linalg.norm(against) + wobble
     elif findings.conduction == "right_bundle_block":
         late = qrs.dipole[-1] / np.linalg.norm(qrs.dipole[-1])
         direction = _T_DIRECTION - 0.55 * late + wobble
-    t_dipole = direction * size / np.abs(vectors[_CHEST] @ direction).max()
-    if findings.repolarisation.endswith("st_elevation"):
-        t_dipole = t_dipole + 0.4 * st_dipole
-    return t_dipole
+    return direction * size / np.abs(vectors[_CHEST] @ direction).max()

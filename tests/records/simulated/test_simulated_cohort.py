@@ -272,3 +272,48 @@ def test_amplitudes_are_those_of_real_recordings(folder: Path, shared_dir: Path)
     ratio = rms(folder) / rms(shared_dir / "data" / "ptb-xl")
     assert (ratio > 0.5).all(), ratio
     assert (ratio < 2.0).all(), ratio
+
+
+def test_norm_stands_alone() -> None:
+    codes = [scp_codes(draw_case(planned, 5).findings) for planned in plan_cohort(800, 5)]
+    normal = [found for found in codes if "NORM" in found]
+    assert len(normal) > 40
+    assert all(set(found) == {"NORM", "SR"} for found in normal)
+    plain = [found for found in codes if set(found) <= {"STACH", "SBRAD"}]
+    assert len(plain) > 40  # they were called normal, too
+
+
+# Of the first recordings before the rule for NORM: mean size of leads I, V2 and V6 in microvolts.
+MEAN_SIZES = [
+    [48.94, 179.33, 69.05],
+    [56.65, 89.14, 89.09],
+    [94.37, 176.62, 165.62],
+    [65.78, 175.26, 124.58],
+    [357.72, 168.45, 169.23],
+    [106.42, 146.4, 136.72],
+]
+
+
+def test_signals_of_standard_are_what_they_were() -> None:
+    cases = [draw_case(planned, 5) for planned in plan_cohort(40, 5)[: len(MEAN_SIZES)]]
+    signals = [simulate_case(case, 5, 500).signal[[0, 7, 11]] for case in cases]
+    sizes = [np.abs(signal).mean(axis=1) * 1000 for signal in signals]
+    np.testing.assert_allclose(sizes, MEAN_SIZES, atol=0.02)
+
+
+def test_difficulty_is_recorded_and_a_folder_has_one(folder: Path, tmp_path: Path) -> None:
+    assert json.loads((folder / "simulation.json").read_text())["difficulty"] == "standard"
+    hard = tmp_path / "hard"
+    words = ["simulate", "--patients", "3", "--out", str(hard), "--workers", "1"]
+    assert main([*words, "--difficulty", "hard"]) == 0
+    assert json.loads((hard / "simulation.json").read_text())["difficulty"] == "hard"
+    with pytest.raises(EcgError, match="other settings"):
+        write_cohort(hard, CohortSettings(3))
+    with pytest.raises(EcgError, match="--difficulty easy: expected one of standard, hard"):
+        write_cohort(tmp_path / "easy", CohortSettings(3, difficulty="easy"))
+    write_cohort(tmp_path / "standard", CohortSettings(3))
+    one, other = digests(hard), digests(tmp_path / "standard")
+    assert one.keys() == other.keys()
+    signals = {name for name in one if name.endswith(".dat")}
+    assert all(one[name] != other[name] for name in signals)
+    assert {name for name in one if one[name] == other[name]} > {"ptbxl_database.csv"}

@@ -48,7 +48,7 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     """
     folder = Path(folder)
     claim_folder(folder, "code_15", settings)
-    planned = plan_cohort(settings.patients, settings.seed)
+    planned = plan_cohort(settings.patients, settings.seed, settings.difficulty)
     exam_ids = _ids(len(planned), 1_000, settings.seed)
     patients = _ids(settings.patients, 200_000, settings.seed + 1)
     num_parts = min(_MOST_PARTS, max(_FEWEST_PARTS, len(planned) // _EXAMS_PER_PART), len(planned))
@@ -144,6 +144,6 @@ def _row(
         "patient_id": patient_id,
         "death": bool(random.random() < 0.05) if is_first else "",
         "timey": f"{followed_years:.6f}" if is_first else "",
-        "normal_ecg": findings.is_normal and findings.rate_class == "normal",
+        "normal_ecg": findings.is_normal_ecg,
         "trace_file": part if is_first else "",
     }

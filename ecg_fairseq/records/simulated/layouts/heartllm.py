@@ -38,7 +38,8 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     claim_folder(folder, "heartllm", settings)
     figures = write_ptb_xl(folder / "ptb-xl", settings, workers)
     cases = [
-        draw_case(item, settings.seed) for item in plan_cohort(settings.patients, settings.seed)
+        draw_case(item, settings.seed)
+        for item in plan_cohort(settings.patients, settings.seed, settings.difficulty)
     ]
     rows = [database_row(case) for case in cases]
     records = [labelled_record(case, row) for case, row in zip(cases, rows, strict=True)]

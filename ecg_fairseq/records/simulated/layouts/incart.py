@@ -36,7 +36,11 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
         EcgError: bad settings, too many records, a folder that holds something else, a full disk.
     """
     folder = Path(folder)
-    planned = plan_cohort(settings.patients, settings.seed) if settings.patients > 0 else []
+    planned = (
+        plan_cohort(settings.patients, settings.seed, settings.difficulty)
+        if settings.patients > 0
+        else []
+    )
     if len(planned) > _MOST_RECORDS:
         raise EcgError(
             f"--patients {settings.patients} gives {len(planned)} records; layout incart has names "

@@ -57,7 +57,11 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     """
     folder = Path(folder)
     claim_folder(folder, "ludb", settings)
-    planned = [item for item in plan_cohort(settings.patients, settings.seed) if not item.visit]
+    planned = [
+        item
+        for item in plan_cohort(settings.patients, settings.seed, settings.difficulty)
+        if not item.visit
+    ]
     jobs = [(folder / "data", item, settings.seed) for item in planned]
     for _ in track(run_tasks(_write, jobs, min(workers, len(jobs))), len(jobs), "records"):
         pass

@@ -62,7 +62,10 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     """
     folder = Path(folder)
     claim_folder(folder, "mimic_iv_ecg", settings)
-    records = [mimic_record(planned) for planned in plan_cohort(settings.patients, settings.seed)]
+    records = [
+        mimic_record(planned)
+        for planned in plan_cohort(settings.patients, settings.seed, settings.difficulty)
+    ]
     jobs = [
         (folder, records[start : start + _RECORDS_PER_JOB], settings.seed)
         for start in range(0, len(records), _RECORDS_PER_JOB)

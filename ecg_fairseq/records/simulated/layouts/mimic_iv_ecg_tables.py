@@ -95,7 +95,7 @@ def statements(findings: Findings) -> list[str]:
         _REPOLARISATIONS.get(findings.repolarisation, ""),
         _NOISES.get(findings.noise, ""),
     ]
-    normal = findings.is_normal and findings.rate_class == "normal"
+    normal = findings.is_normal_ecg
     return [*filter(None, words), "", "Normal ECG" if normal else "Abnormal ECG"]
 
 

@@ -138,7 +138,7 @@ def _plan(settings: CohortSettings) -> list[_Entry]:
     """Return the records, source by source in each patient's turn."""
     entries = []
     counts = dict.fromkeys(_FORMS, 0)
-    for planned in plan_cohort(settings.patients, settings.seed):
+    for planned in plan_cohort(settings.patients, settings.seed, settings.difficulty):
         place = planned.patient - 1
         further = (place - len(_FIRST)) % len(_FURTHER)
         source = _FIRST[place] if place < len(_FIRST) else _FURTHER[further]

@@ -39,7 +39,7 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     """
     folder = Path(folder)
     claim_folder(folder, "ptb", settings)
-    planned = plan_cohort(settings.patients, settings.seed)
+    planned = plan_cohort(settings.patients, settings.seed, settings.difficulty)
     jobs = [(folder, item, settings.seed) for item in planned]
     for _ in track(run_tasks(_write, jobs, min(workers, len(jobs))), len(jobs), "records"):
         pass

@@ -53,7 +53,7 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     settings.validate()
     folder = Path(folder)
     claim_ptb_xl_folder(folder, settings)
-    planned = plan_cohort(settings.patients, settings.seed)
+    planned = plan_cohort(settings.patients, settings.seed, settings.difficulty)
     for rate in ("records500", "records100"):
         for block in range(planned[-1].ecg_id // 1000 + 1):
             make_folder(folder / rate / f"{block * 1000:05d}")

@@ -40,7 +40,7 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     folder = Path(folder)
     claim_folder(folder, "ptb_xl_plus", settings)
     figures = write_ptb_xl(folder / "ptb-xl", settings, workers)
-    planned = plan_cohort(settings.patients, settings.seed)
+    planned = plan_cohort(settings.patients, settings.seed, settings.difficulty)
     jobs = [(folder, item, settings.seed) for item in planned]
     done = run_tasks(_write_beats, jobs, min(workers, len(jobs)))
     rows = dict(track(done, len(jobs), "median beats"))
@@ -111,5 +111,5 @@ def _features(ecg_id: int, beat: np.ndarray, rate: float) -> dict[str, Any]:
 def _statements(planned: PlannedRecord, seed: int) -> dict[str, Any]:
     findings = draw_case(planned, seed).findings
     rhythm = _FIBRILLATION if findings.atrial_fibrillation else _SINUS
-    statements: Iterable[str] = [rhythm, _NORMAL] if findings.is_normal else [rhythm]
+    statements: Iterable[str] = [rhythm, _NORMAL] if findings.is_normal_ecg else [rhythm]
     return {"ecg_id": planned.ecg_id, "statements": str(list(statements))}
