@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parity_systems.check import difference
-from parity_systems.check import Check
+from parity_systems.check import Check, difference
 from parity_systems.recorded import read_recorded, tolerance_of
 
 RELATIVE_TOLERANCE = 1e-4
