@@ -129,6 +129,7 @@ LINKS = {
 }
 OF_SIGNALS = {
     "task.items": "auto",
+    "task.dependency_form": "sound",
     "task.views": "auto",
     "task.extra": [],
     "task.train_subset": "train",
