@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, distributed_utils
 from omegaconf import OmegaConf, open_dict
 
 from ecg_fairseq.compat.whole_checkpoints import LAST_CHECKPOINT
@@ -79,7 +79,8 @@ def _watched_load(load: Callable[..., Any]) -> Callable[..., Any]:
         trainer.is_finished = False
         if extra_state is not None and trainer.get_num_updates() > 0:
             _set_patience(extra_state.get("early_stopping") or {})
-            _compare_settings(cfg, trainer)
+            if distributed_utils.is_master(trainer.cfg.distributed_training):
+                _compare_settings(cfg, trainer)
             _look_whether_finished(trainer, extra_state, epoch_itr)
         return extra_state, epoch_itr
 
@@ -150,6 +151,19 @@ def _compare_settings(cfg: Any, trainer: Any) -> None:
         logger.info(
             f"optimization.max_update was {before} and is {now}: going on at update {updates} with "
             f"the learning rate that a run of {now} updates has there, {trainer.get_lr():g}"
+        )
+        _warn_of_a_restart(trainer.cfg, now)
+
+
+def _warn_of_a_restart(cfg: Any, max_update: int) -> None:
+    """Say that a cosine whose period was set by hand begins again before the run ends."""
+    period = _value(cfg, "lr_scheduler.lr_period_updates") or 0
+    warmup = _value(cfg, "lr_scheduler.warmup_updates") or 0
+    if 0 < warmup + period < max_update:
+        logger.warning(
+            f"lr_scheduler.lr_period_updates={period} ends at update {warmup + period:g}, where "
+            "the learning rate starts again from its highest; for one half wave until "
+            f"max_update={max_update} set lr_scheduler.lr_period_updates={max_update - warmup + 1}"
         )
 
 

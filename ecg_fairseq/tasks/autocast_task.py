@@ -7,7 +7,7 @@ from fairseq.tasks import FairseqTask
 
 from ecg_fairseq.compat import AUTOCAST, autocast, full_precision_is_kept
 from ecg_fairseq.compat.resumed_training import patience_state, watch_resumed_training
-from ecg_fairseq.compat.whole_checkpoints import make_copies_whole, mend_last_checkpoint
+from ecg_fairseq.compat.whole_checkpoints import make_copies_whole
 from ecg_fairseq.errors import EcgError
 
 
@@ -32,12 +32,6 @@ class AutocastTask(FairseqTask):
         """Return what fairseq adds to the training state of a checkpoint, in plain types."""
         counted = patience_state()
         return {"early_stopping": counted} if counted else {}
-
-    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """Build the model; in training, first make sure that the run can be resumed."""
-        if not from_checkpoint and getattr(self.cfg, "save_dir", None):
-            mend_last_checkpoint(self.cfg.save_dir)
-        return super().build_model(cfg, from_checkpoint)
 
     def before_batch(self, sample: Any, update_num: int) -> None:
         """Do what a batch needs before its forward pass; nothing here.

@@ -113,7 +113,6 @@ class EcgQaConfig(ProvenanceConfig):
     num_shards: int = II("dataset.num_shards")
     shard_id: int = II("dataset.shard_id")
     common_precision: str = COMMON_PRECISION
-    save_dir: str = II("checkpoint.save_dir")
 
 
 @register_task("ecg_qa", dataclass=EcgQaConfig)

@@ -16,13 +16,12 @@ from typing import Any, Optional
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import II
 
+from ecg_fairseq.compat.whole_checkpoints import LAST_CHECKPOINT, mend_last_checkpoint
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.records.manifest.provenance import Provenance, check, check_resumed
 from ecg_fairseq.tasks.autocast_task import AutocastTask
 
 logger = logging.getLogger(__name__)
-# Where fairseq resumes from unless told otherwise.
-_LAST = "checkpoint_last.pt"
 
 
 @dataclass
@@ -106,12 +105,18 @@ class ProvenanceTask(AutocastTask):
 
     def _check_restored(self) -> None:
         """Read what was kept in the file that fairseq restores, leaving its tensors there."""
-        cfg, last = self.cfg, Path(self.cfg.save_dir) / _LAST
-        if cfg.restore_file == _LAST and last.is_file():
+        cfg, last = self.cfg, Path(self.cfg.save_dir) / LAST_CHECKPOINT
+        if cfg.restore_file == LAST_CHECKPOINT:
+            mend_last_checkpoint(cfg.save_dir)
+        if cfg.restore_file == LAST_CHECKPOINT and last.is_file():
             self.resume_from(read_checkpoint_file(last, only_settings=True), last)
             return
         others = (cfg.continue_once, cfg.finetune_from_model)
-        path = next(filter(None, others), None) if cfg.restore_file == _LAST else cfg.restore_file
+        path = (
+            next(filter(None, others), None)
+            if cfg.restore_file == LAST_CHECKPOINT
+            else cfg.restore_file
+        )
         # fairseq itself explains a file that is missing.
         if path and Path(path).is_file():
             self.begin_with(read_checkpoint_file(path, only_settings=True), path)

@@ -21,11 +21,6 @@ SIX = (
     "dataset.validate_interval_updates=3",
     "checkpoint.save_interval_updates=3",
 )
-SCHEDULES = {
-    "cosine": ("lr_scheduler.lr_period_updates=-1", "lr_scheduler.warmup_updates=2"),
-    "tri_stage": ("lr_scheduler=tri_stage", "+lr_scheduler.phase_ratio=[0.25,0.25,0.5]"),
-    "polynomial": ("lr_scheduler=polynomial_decay", "+lr_scheduler.warmup_updates=2"),
-}
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -109,26 +104,33 @@ def test_a_run_that_patience_ended_stays_ended(toy, tmp_path, caplog):
     assert files_of(tmp_path) == before
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_raised_max_update_goes_on_with_the_longer_runs_learning_rates(
-    toy, tmp_path, schedule, caplog
-):
-    if schedule == "cosine":
-        schedule_options = (*SIX, *SCHEDULES[schedule])
-    else:
-        schedule_options = (*(o for o in SIX if "lr_scheduler" not in o), *SCHEDULES[schedule])
-    short, long = tmp_path / "short", tmp_path / "long"
-    train(toy.path, short, *schedule_options)
+def final_rate(folder: Path) -> float:
+    state = state_of(folder / "checkpoint_last.pt")
+    return state["last_optimizer_state"]["param_groups"][0]["lr"]
+
+
+def test_a_raised_max_update_goes_on_with_the_longer_runs_cosine(toy, tmp_path, caplog):
+    options = (*SIX, "lr_scheduler.lr_period_updates=-1")
     caplog.set_level(logging.INFO)
-    train(toy.path, short, *schedule_options, "optimization.max_update=9")
-    assert "optimization.max_update was 6 and is 9: going on at update 6" in caplog.text
-    train(toy.path, long, *schedule_options, "optimization.max_update=9")
-    rates = [
-        state_of(folder / "checkpoint_last.pt")["last_optimizer_state"]["param_groups"][0]["lr"]
-        for folder in (short, long)
-    ]
-    assert rates[0] == rates[1]
-    assert last_update(short) == 9
+    train(toy.path, tmp_path / "short", *options)
+    train(toy.path, tmp_path / "short", *options, "optimization.max_update=9")
+    said = "optimization.max_update was 6 and is 9: going on at update 6"
+    assert said in caplog.text
+    train(toy.path, tmp_path / "long", *options, "optimization.max_update=9")
+    assert caplog.text.count(said) == 1
+    assert last_update(tmp_path / "short") == 9
+    assert final_rate(tmp_path / "short") == final_rate(tmp_path / "long")
+
+
+def test_a_raised_max_update_goes_on_with_the_longer_runs_stages(segments, pretrained, tmp_path):
+    options = (f"model.model_path={pretrained}", "lr_scheduler.phase_ratio=[0.25,0.25,0.5]")
+    for folder, updates in (("short", 4), ("short", 6), ("long", 6)):
+        train(
+            segments, tmp_path / folder, *options, f"optimization.max_update={updates}",
+            name="diagnosis_tiny",
+        )  # fmt: skip
+    assert last_update(tmp_path / "short") == 6
+    assert final_rate(tmp_path / "short") == final_rate(tmp_path / "long")
 
 
 def test_another_seed_or_batch_size_is_one_warning(toy, finished, caplog):
