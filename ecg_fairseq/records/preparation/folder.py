@@ -1,9 +1,7 @@
 """The folder of a preparation: whose it is, and what an earlier run left in it."""
 
-import contextlib
 import hashlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.files import read_json, write_json
+from ecg_fairseq.files import read_json, remove_incomplete, write_json
+from ecg_fairseq.folder_lock import is_lock
 from ecg_fairseq.records.manifest.store import STORE_FOLDER
 from ecg_fairseq.records.preparation.changed_inputs import input_states
 from ecg_fairseq.records.preparation.options import PrepareOptions
@@ -21,8 +20,6 @@ from ecg_fairseq.records.source_record import SourceRecord
 
 PLAN_FILE = "plan.json"
 COMMAND_FILE = "command.json"
-# What atomic_write calls a file until it is complete.
-_INCOMPLETE = re.compile(r"\.[\w-]+\.(tsv|json|jsonl|npy|csv|txt)\.[a-z0-9_]{8}")
 
 
 def preparation_plan(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
@@ -86,7 +83,9 @@ def _refuse_other_input(options: PrepareOptions) -> None:
 
 def _holds_other_files(folder: Path) -> bool:
     own = (WORK_FOLDER, STORE_FOLDER)
-    return folder.exists() and any(path.name not in own for path in folder.iterdir())
+    return folder.exists() and any(
+        path.name not in own and not is_lock(path) for path in folder.iterdir()
+    )
 
 
 def remove(path: Path) -> None:
@@ -136,8 +135,5 @@ def finished_shards(
 
 def remove_leftovers(folder: Path) -> None:
     """Delete incomplete files that killed runs left in a manifest folder and those below it."""
-    folders = [folder, *(path for path in folder.iterdir() if path.is_dir())]
-    for path in [path for inside in folders for path in inside.glob(".*")]:
-        if _INCOMPLETE.fullmatch(path.name) and path.is_file():
-            with contextlib.suppress(OSError):
-                path.unlink()
+    for inside in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+        remove_incomplete(inside)

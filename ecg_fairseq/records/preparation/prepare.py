@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.folder_lock import locked_folder
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.manifest.splits import (
     Assignment,
@@ -70,11 +71,17 @@ def prepare(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
     Raises:
         ManifestError: nothing to prepare, too many skipped records, or the folder holds another
             preparation.
-        EcgError: the disk is full, or a worker died.
+        EcgError: the disk is full, a worker died, or another command writes into the folder.
     """
-    start = time.monotonic()
     options.check()
     raw_dataset.check()
+    part = f"{options.shard[0]}-of-{options.shard[1]}" if options.shard else ""
+    with locked_folder(options.out, f"preparation of {raw_dataset.name}", part):
+        return _prepare(raw_dataset, options)
+
+
+def _prepare(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
+    start = time.monotonic()
     claim_folder(raw_dataset, options)
     results = _write_store(raw_dataset, options)
     if options.shard:
