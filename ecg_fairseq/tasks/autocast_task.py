@@ -10,7 +10,6 @@ from ecg_fairseq.compat.resumed_training import patience_state, watch_resumed_tr
 from ecg_fairseq.compat.whole_checkpoints import make_copies_whole
 from ecg_fairseq.errors import EcgError
 
-
 make_copies_whole()
 
 
@@ -25,7 +24,6 @@ class AutocastTask(FairseqTask):
         full_precision_is_kept(cfg.common_precision)
         if cfg.autocast not in AUTOCAST:
             raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
-
         watch_resumed_training()
 
     def get_checkpoint_dict(self) -> dict[str, Any]:

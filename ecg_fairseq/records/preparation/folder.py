@@ -5,11 +5,12 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.files import read_json, remove_incomplete, write_json
+from ecg_fairseq.files import read_json, remove_incomplete, sha256_of_file, write_json
 from ecg_fairseq.folder_lock import is_lock
 from ecg_fairseq.records.manifest.store import STORE_FOLDER
 from ecg_fairseq.records.preparation.changed_inputs import input_states
@@ -20,6 +21,9 @@ from ecg_fairseq.records.source_record import SourceRecord
 
 PLAN_FILE = "plan.json"
 COMMAND_FILE = "command.json"
+TOKENS_FOLDER = "tokens"
+# Hashing waits for the disk, and gives up Python's lock.
+_THREADS = 4
 
 
 def preparation_plan(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
@@ -62,7 +66,7 @@ def claim_folder(raw_dataset: RawDataset, options: PrepareOptions) -> None:
             return
         _refuse_other_input(options)
         print(f"{options.out}: input or options changed, starting anew", file=sys.stderr)
-        for name in ("meta.json", WORK_FOLDER, STORE_FOLDER):
+        for name in ("meta.json", WORK_FOLDER, STORE_FOLDER, TOKENS_FOLDER):
             remove(options.out / name)
     elif not options.overwrite and _holds_other_files(options.out):
         raise ManifestError(
@@ -113,6 +117,7 @@ def finished_shards(
         result = load_result(options.out, index, [source.record_id for source in sources])
         if result:
             found[index] = result
+    found = _undamaged(options, found)
     states = input_states([parts[index] for index in found])
     current = {
         index: result
@@ -131,6 +136,26 @@ def finished_shards(
         kept = sum(len(parts[index]) for index in current)
         print(f"{kept} records were prepared by an earlier run", file=sys.stderr)
     return current
+
+
+def _undamaged(options: PrepareOptions, found: Mapping[int, ShardResult]) -> dict[int, ShardResult]:
+    """Return the shards whose bytes are as they were written."""
+
+    def is_whole(result: ShardResult) -> bool:
+        try:
+            return sha256_of_file(options.out / result.shard.file) == result.shard.sha256
+        except OSError:
+            return False
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        whole = list(pool.map(is_whole, found.values()))
+    if damaged := whole.count(False):
+        print(f"{options.out}: {damaged} shards are damaged, they are made anew", file=sys.stderr)
+    return {
+        index: result
+        for (index, result), is_kept in zip(found.items(), whole, strict=True)
+        if is_kept
+    }
 
 
 def remove_leftovers(folder: Path) -> None:
