@@ -88,6 +88,8 @@ def _refuse_or_say(options: PrepareOptions, entry: dict[str, Any], changed: list
     what = {"recipe": "the recipe", "split": "the splits", "store": "the signals"}
     reasons = " and ".join(what[name] for name in changed)
     if not options.overwrite:
+        if (options.out / "meta.json").exists():
+            forget_registered(options.out)
         raise ManifestError(
             f"{options.out} has the registered ECG tokenizer {entry.get('path')}, and {reasons} "
             "that it was trained on would change; choose another --out, or give --overwrite and "
