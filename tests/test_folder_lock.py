@@ -66,9 +66,9 @@ def test_a_lock_of_another_host_counts_while_it_gives_signs(tmp_path):
     lock = tmp_path / LOCK_FILE
     content = json.dumps({"pid": 1, "host": "elsewhere", "command": "merge"})
     lock.write_text(content)
-    with pytest.raises(EcgError, match=r"process 1 on elsewhere \(merge\)"):
-        with locked_folder(tmp_path, "simulate"):
-            pass
+    refused = pytest.raises(EcgError, match=r"process 1 on elsewhere \(merge\)")
+    with refused, locked_folder(tmp_path, "simulate"):
+        pass
     assert lock.read_text() == content
     long_ago = time.time() - 2 * folder_lock._SECONDS_UNTIL_STALE
     os.utime(lock, (long_ago, long_ago))
@@ -93,16 +93,16 @@ def test_parts_run_beside_each_other_but_not_beside_the_whole(tmp_path, held):
     with locked_folder(tmp_path / "out", "preparation", "1-of-2"):
         pass
     for part in ("", "0-of-2"):
-        with pytest.raises(EcgError, match="is being written by process"):
-            with locked_folder(tmp_path / "out", "preparation", part):
-                pass
+        lock = locked_folder(tmp_path / "out", "preparation", part)
+        with pytest.raises(EcgError, match="is being written by process"), lock:
+            pass
 
 
 def test_the_whole_excludes_parts(tmp_path, held):
     held()
-    with pytest.raises(EcgError, match="is being written by process"):
-        with locked_folder(tmp_path / "out", "preparation", "1-of-2"):
-            pass
+    lock = locked_folder(tmp_path / "out", "preparation", "1-of-2")
+    with pytest.raises(EcgError, match="is being written by process"), lock:
+        pass
 
 
 def test_a_command_within_a_command_keeps_the_lock(tmp_path):

@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 from ecg_fairseq.errors import EcgError
 
 PATHS = (
-    "/data/ecg", "/data/a b", "/d/Größe", "/d/心電図", "/d/a,b", "/d/a=b", "/d/$x", "/d/{x}", "/d/[x]",
-    "/d/it's", "/d/a\\b", "/d/a\\'b", "/d/a\\", "/d/(x) ~!#&*@%", '/d/"x"', "/d/é,=$ {['x",
+    "/data/ecg", "/data/a b", "/d/Größe", "/d/心電図", "/d/a,b", "/d/a=b", "/d/$x", "/d/{x}",
+    "/d/[x]", "/d/it's", "/d/a\\b", "/d/a\\'b", "/d/a\\", "/d/(x) ~!#&*@%", '/d/"x"',
+    "/d/é,=$ {['x",
 )  # fmt: skip
 
 

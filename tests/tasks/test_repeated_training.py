@@ -185,7 +185,7 @@ def test_without_a_whole_checkpoint_the_run_stops(toy, finished):
     for path in finished.glob("*.pt"):
         cut(path)
     before = files_of(finished)
-    with pytest.raises(CheckpointError, match="no other checkpoint of .* is whole; remove it"):
+    with pytest.raises(CheckpointError, match=r"no other checkpoint of .* is whole; remove it"):
         train(toy.path, finished, *SIX)
     assert files_of(finished) == before
 

@@ -232,7 +232,7 @@ def test_a_merge_killed_writing_its_plan_is_taken_up(ptb_xl, tmp_path):
     assert prepare_dataset("ptb_xl", [raw, "--out", str(part), *words, "--shard", "0/1"]) == 0
     (merged / ".prepare").mkdir(parents=True)
     (merged / ".prepare/.plan.json.a1b2c3d4").write_text("{")
-    (merged / ".lock").write_text('{"pid": 999999999, "host": "%s"}' % os.uname().nodename)
+    write_json(merged / ".lock", {"pid": 999999999, "host": os.uname().nodename})
     assert main(["merge", str(part), "--out", str(merged)]) == 0
     assert not list(merged.rglob(".*.a1b2c3d4"))
     assert not (merged / ".lock").exists()
