@@ -1,16 +1,23 @@
 """A training command typed again: what is finished stays as it is, what is damaged is mended."""
 
+import json
 import logging
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from fairseq_in_process import SMALL, train
+from fairseq_in_process import SMALL, train, validate
 
 from ecg_fairseq.compat.whole_checkpoints import copy_whole, save_whole
-from ecg_fairseq.errors import CheckpointError, EcgError
+from ecg_fairseq.data.tokens.cached_tokens import load_ecg_tokens
+from ecg_fairseq.data.tokens.registered_tokenizer import registered_tokenizer
+from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
+from ecg_fairseq.files import write_json
+from ecg_fairseq.records.manifest.folder import Manifest
+from ecg_fairseq.records.manifest.store import write_shard
 
 # One epoch of the toy manifest's training split has 8 batches of 4 sequences.
 SIX = (
@@ -223,3 +230,35 @@ def test_a_save_that_fails_once_is_whole(tmp_path, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     save_whole({"model": {}}, str(tmp_path / "a.pt"))
     assert state_of(tmp_path / "a.pt") == {"model": {}}
+
+
+def flip_in_store(manifest: Path) -> None:
+    flip_a_byte(manifest / "store/shard-00000.npy")
+
+
+def test_training_on_a_damaged_store_writes_no_checkpoint(segments_copy, pretrained, tmp_path):
+    flip_in_store(segments_copy)
+    command = (f"model.model_path={pretrained}",)
+    with pytest.raises(ManifestError, match=r"shard-00000\.npy was changed after it was written"):
+        train(segments_copy, tmp_path / "run", *command, name="diagnosis_tiny")
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_a_damaged_store_is_not_evaluated(segments_copy, finetuned):
+    flip_in_store(segments_copy)
+    with pytest.raises(ManifestError, match=r"shard-00000\.npy was changed after it was written"):
+        validate("ecg_classification", segments_copy, finetuned)
+
+
+def test_tokens_are_those_of_the_stores_order(toy_copy):
+    """The cache went by the set of records; in another order it held those of others."""
+    manifest = Manifest.load(toy_copy)
+    tokenizer = registered_tokenizer(manifest, None)
+    first = load_ecg_tokens(manifest, tokenizer)[0].tolist()
+    values = np.stack([manifest.store.read(row) for row in range(len(manifest.store))])
+    shard = write_shard(toy_copy, 0, [values[::-1]], manifest.shape, "float32")
+    meta = json.loads((toy_copy / "meta.json").read_text())
+    meta["store"]["shards"] = [shard.to_dict()]
+    write_json(toy_copy / "meta.json", meta)
+    turned = load_ecg_tokens(Manifest.load(toy_copy), tokenizer)
+    assert turned[len(values) - 1].tolist() == first
