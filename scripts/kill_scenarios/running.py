@@ -1,5 +1,6 @@
 """Commands in processes that can be killed at any moment; forked, so that they start at once."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ class Running:
         self.pid = os.fork()
         if self.pid == 0:
             _become(command, words, folder, self.log)
+        with contextlib.suppress(OSError):  # the child does it too; whoever is first
+            os.setpgid(self.pid, self.pid)
 
     def is_alive(self) -> bool:
         """Say whether it still runs."""
@@ -52,7 +55,7 @@ def _become(command: Callable[[], object], words: Sequence[str], folder: Path, l
     """Run the command in a new process and leave it without a way back."""
     status = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
