@@ -4,12 +4,20 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ecg_fairseq.errors import EcgError
+
+# What a file is called until it is complete: ``.NAME.`` and eight letters of tempfile's, or the
+# number of the process. NAME ends in what our commands write, so that nobody else's file is taken.
+_INCOMPLETE = re.compile(
+    r"\..+\.(tsv|json|jsonl|npy|csv|txt|hea|dat|mat|hdf5|xml|npz|safetensors)"
+    r"\.([a-z0-9_]{8}|\d+)"
+)
 
 
 @contextlib.contextmanager
@@ -43,6 +51,21 @@ def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def remove_incomplete(folder: Path | str, name: str = "*") -> None:
+    """Delete what killed commands left of files that were to be called ``name`` in a folder.
+
+    To be called by who alone writes there: see :mod:`ecg_fairseq.folder_lock`.
+
+    Args:
+        folder: searched, without the folders below it.
+        name: of the finished files, as a pattern.
+    """
+    for path in Path(folder).glob(f".{name}.*"):
+        if _INCOMPLETE.fullmatch(path.name) and path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _umask() -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from quickstart_stages.plan import Plan, make_plan
 from quickstart_stages.results import write_results
+from steps.child_process import end_on_termination
 from steps.runner import CommandRunner
 
 from ecg_fairseq.errors import EcgError
@@ -38,13 +39,17 @@ def run(plan: Plan) -> None:
 
 
 def main() -> int:
-    """Return 0, or 1 after one sentence on what went wrong."""
+    """Return 0, 1 after one sentence on what went wrong, or 130 when it was interrupted."""
     parser = build_parser()
     arguments = parser.parse_args()
     if arguments.ecg_qa and not arguments.ptb_xl:
         parser.error("--ecg-qa holds questions only: give --ptb-xl with its recordings too")
+    end_on_termination()
     try:
         run(make_plan(arguments))
+    except KeyboardInterrupt:
+        print("quickstart: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
     except EcgError as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from ecg_fairseq import compat
 
-PACKAGE = Path(compat.__file__).parent
+PACKAGE = Path(compat.__file__).resolve().parents[1]
 SMALL = (
     "model.hidden_size=32",
     "model.num_layers=1",

@@ -4,11 +4,12 @@ The signals are noise around a square pulse whose height tells the answer, so th
 something within seconds; everything else (files, hashes, splits) is as in a real manifest.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from ecg_fairseq.files import sha256_of_json
+from ecg_fairseq.files import sha256_of_file, sha256_of_json, write_json
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.manifest.store import write_shard
 from ecg_fairseq.records.preparation.manifest_writer import (
@@ -72,6 +73,16 @@ def make_manifest(
     write_manifest(target, content)
     make_tokenizer(target, folder / "tokenizer.json")
     return Manifest.load(target)
+
+
+def write_records_text(folder: Path, text: str) -> None:
+    """Write another table of records, as the preparation would have: whoever reads it knows."""
+    (folder / "records.tsv").write_text(text, encoding="utf-8")
+    digest = sha256_of_file(folder / "records.tsv")
+    for path in (folder / "meta.json", folder / "labels" / "y.json"):
+        if path.is_file():
+            stated = json.loads(path.read_text(encoding="utf-8"))
+            write_json(path, {**stated, "records_sha256": digest})
 
 
 def make_tokenizer(manifest_dir: Path, path: Path, num_merges: int = 60) -> EcgTokenizer:

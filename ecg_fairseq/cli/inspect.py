@@ -3,11 +3,13 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.record_row import SPLITS
 
@@ -33,10 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what the manifests hold; return 1 when a leak was found."""
+    """Print what the manifests hold; return 1 when a leak or a damage was found."""
     from ecg_fairseq.records.manifest.leakage import find_leaks
 
     manifests = [Manifest.load(path) for path in arguments.manifests]
+    damaged = [text for m in manifests for text in _damaged(m, not arguments.no_signals)]
     leaks = find_leaks(manifests, has_signals=not arguments.no_signals)
     reports = [{**_summary(manifest), **_labels(manifest)} for manifest in manifests]
     if arguments.html:
@@ -47,8 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"written: {arguments.html}", file=sys.stderr)
     hashes = {report["split_hash"] for report in reports}
     if arguments.json:
-        print(json.dumps({"manifests": reports, "leaks": leaks}, ensure_ascii=False))
-        return 1 if leaks else 0
+        found = {"manifests": reports, "leaks": leaks, "damaged": damaged}
+        print(json.dumps(found, ensure_ascii=False))
+        return 1 if leaks or damaged else 0
     for report in reports:
         _print_report(report)
     if len(hashes) > 1:
@@ -56,10 +60,37 @@ def run(arguments: argparse.Namespace) -> int:
             "note: the split hashes differ; a tokenizer or checkpoint of one manifest is refused "
             "with another"
         )
+    for text in damaged:
+        print(f"DAMAGED: {text}")
     for leak in leaks:
         print(f"LEAK: {leak}")
     print(f"leakage check: {len(leaks)} found" if leaks else "leakage check: nothing found")
-    return 1 if leaks else 0
+    return 1 if leaks or damaged else 0
+
+
+def _damaged(manifest: Manifest, has_signals: bool) -> list[str]:
+    """Return what is not as it was written: the table of records, labels, a shard of the store."""
+    from ecg_fairseq.records.labels.label_files import (
+        LABEL_FOLDER,
+        MATRIX_FILE,
+        check_label_owner,
+    )
+    from ecg_fairseq.records.manifest.content_check import RECORDS_FILE, check_records
+
+    labels = manifest.path / LABEL_FOLDER / MATRIX_FILE
+    checks: list[tuple[Callable[..., object], tuple[object, ...]]] = [
+        (check_records, (manifest.path, manifest.meta)),
+        (manifest.store.verify if has_signals else manifest.store.check_sizes, ()),
+    ]
+    if labels.is_file():
+        checks.append((check_label_owner, (labels, manifest.path / RECORDS_FILE)))
+    found = []
+    for check, arguments in checks:
+        try:
+            check(*arguments)
+        except ManifestError as error:
+            found.append(str(error))
+    return found
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the cohort; the last line on stdout is JSON."""
+    from ecg_fairseq.files import remove_incomplete
+    from ecg_fairseq.folder_lock import locked_folder
     from ecg_fairseq.records.questions.from_labels import QUESTION_TYPES, SINGLE_TYPES
     from ecg_fairseq.records.simulated.cohort import CohortSettings
     from ecg_fairseq.records.simulated.layouts import layout_writer
@@ -52,7 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.patients, arguments.seed, arguments.fs, types, arguments.difficulty
     )
     write_layout = layout_writer(arguments.layout)
-    result = write_layout(arguments.out, settings, arguments.workers)
+    settings.validate()
+    with locked_folder(arguments.out, "simulate"):
+        result = write_layout(arguments.out, settings, arguments.workers)
+        for folder, _, _ in os.walk(arguments.out):
+            remove_incomplete(folder)
     result["seconds"] = round(time.monotonic() - start, 2)
     print(json.dumps(result))
     return 0

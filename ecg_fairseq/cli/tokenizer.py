@@ -1,6 +1,7 @@
 """``ecg-fairseq tokenizer``: train, import, export, use and examine ECG-BPE tokenizers."""
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from ecg_fairseq.records.record_row import SPLITS
 
 if TYPE_CHECKING:
     from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer
+    from ecg_fairseq.tokenizer.training import TrainingOptions
     from ecg_fairseq.tokenizer.training_text import TrainingText
 
 _MODES = ("greedy", "bpe")
@@ -73,18 +75,20 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from ecg_fairseq.tokenizer import EcgTokenizer
-    from ecg_fairseq.tokenizer.training import (
-        INTERRUPTED,
-        TrainingOptions,
-        check_memory,
-        train_tokenizer,
-    )
+    from ecg_fairseq.tokenizer.training import TrainingOptions
 
     options = TrainingOptions(
         arguments.num_merges, arguments.min_count, arguments.mode, arguments.threads
     )
     options.validate()
+    with _only_writer(arguments.out):
+        return _train_with(options, arguments)
+
+
+def _train_with(options: "TrainingOptions", arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.tokenizer import EcgTokenizer
+    from ecg_fairseq.tokenizer.training import INTERRUPTED, check_memory, train_tokenizer
+
     text = _training_text(arguments)
     sample = text.origin.get("sample")
     if sample:
@@ -111,6 +115,17 @@ def _train(arguments: argparse.Namespace) -> int:
         set_tokenizer(arguments.input, arguments.out)
     _print_summary(tokenizer, arguments.out)
     return 0
+
+
+@contextlib.contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Keep others from writing a tokenizer file, and remove what killed commands left of it."""
+    from ecg_fairseq.files import remove_incomplete
+    from ecg_fairseq.folder_lock import locked_beside
+
+    with locked_beside(path, "tokenizer"):
+        remove_incomplete(path.parent, path.name)
+        yield
 
 
 def _training_text(arguments: argparse.Namespace) -> "TrainingText":
@@ -149,7 +164,8 @@ def _import(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.tokenizer.pickles import import_pickle
 
     tokenizer = import_pickle(arguments.pickle, _quantizer(arguments))
-    tokenizer.save(arguments.out)
+    with _only_writer(arguments.out):
+        tokenizer.save(arguments.out)
     _print_summary(tokenizer, arguments.out)
     return 0
 

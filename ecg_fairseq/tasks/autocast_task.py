@@ -6,7 +6,11 @@ import torch
 from fairseq.tasks import FairseqTask
 
 from ecg_fairseq.compat import AUTOCAST, autocast, full_precision_is_kept
+from ecg_fairseq.compat.resumed_training import patience_state, watch_resumed_training
+from ecg_fairseq.compat.whole_checkpoints import make_copies_whole
 from ecg_fairseq.errors import EcgError
+
+make_copies_whole()
 
 
 class AutocastTask(FairseqTask):
@@ -20,6 +24,12 @@ class AutocastTask(FairseqTask):
         full_precision_is_kept(cfg.common_precision)
         if cfg.autocast not in AUTOCAST:
             raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
+        watch_resumed_training()
+
+    def get_checkpoint_dict(self) -> dict[str, Any]:
+        """Return what fairseq adds to the training state of a checkpoint, in plain types."""
+        counted = patience_state()
+        return {"early_stopping": counted} if counted else {}
 
     def before_batch(self, sample: Any, update_num: int) -> None:
         """Do what a batch needs before its forward pass; nothing here.

@@ -225,6 +225,7 @@ class EcgPretrainingTask(ProvenanceTask):
         **kwargs: Any,
     ) -> None:
         """Load a split; the one that fairseq trains on sees augmentations."""
+        self.watch_contents(self.folder.manifest)
         dataset = self.make_dataset(split, split == self.cfg.train_subset)
         self._check_fits(dataset)
         if self.extra is not None:

@@ -244,6 +244,7 @@ class EcgQaTask(ProvenanceTask):
                 "manifests/ecg_qa.py, --questions from-labels of manifests/ptb_xl.py, or "
                 "--questions TABLE of manifests/own_data.py"
             )
+        self.watch_contents(self.manifest.path)
         tokens = load_ecg_tokens(self.manifest, self.ecg_tokenizer)
         arguments = (tokens, self.builder, self.max_sequence)
         if "epoch" in kwargs:

@@ -13,16 +13,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
+import torch
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import II
 
+from ecg_fairseq.compat.whole_checkpoints import LAST_CHECKPOINT, mend_last_checkpoint
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.records.manifest.content_check import ContentCheck, check_contents
 from ecg_fairseq.records.manifest.provenance import Provenance, check, check_resumed
 from ecg_fairseq.tasks.autocast_task import AutocastTask
 
 logger = logging.getLogger(__name__)
-# Where fairseq resumes from unless told otherwise.
-_LAST = "checkpoint_last.pt"
 
 
 @dataclass
@@ -49,6 +50,8 @@ class ProvenanceTask(AutocastTask):
         super().__init__(cfg)
         self._earlier: list[Provenance] = []
         self._resumed: Optional[Provenance] = None
+        self._is_training_run = False
+        self._content_checks: dict[Path, Optional[ContentCheck]] = {}
 
     @property
     def present(self) -> Provenance:
@@ -70,8 +73,40 @@ class ProvenanceTask(AutocastTask):
             provenance = provenance.after(stage)
         return provenance
 
+    def watch_contents(self, manifest: Optional[Path]) -> None:
+        """Check the files of a manifest, once a run and by its first process.
+
+        Training goes on meanwhile, and writes no checkpoint before all was read; evaluation waits.
+
+        Args:
+            manifest: its folder; None where the data are not ours, which say nothing to check.
+
+        Raises:
+            ManifestError: a shard or the table of records is not as it was written.
+        """
+        is_first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+        if manifest is None or manifest in self._content_checks or not is_first:
+            return
+        self._content_checks[manifest] = None
+        if self._is_training_run:
+            self._content_checks[manifest] = ContentCheck(manifest)
+        else:
+            check_contents(manifest)
+
+    def train_step(self, *arguments: Any, **options: Any) -> tuple[Any, int, dict[str, Any]]:
+        """Run one forward and backward pass, unless the data were found damaged."""
+        for content in filter(None, self._content_checks.values()):
+            content.raise_if_damaged()
+        return super().train_step(*arguments, **options)
+
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold besides weights, in plain types."""
+        """Return what a checkpoint must hold besides weights, in plain types.
+
+        Raises:
+            ManifestError: the data that the weights come from are damaged.
+        """
+        for content in filter(None, self._content_checks.values()):
+            content.finish()
         return self.provenance.to_state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -101,17 +136,24 @@ class ProvenanceTask(AutocastTask):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         """Build the model; in training, first check the checkpoint that fairseq will load."""
         if not from_checkpoint:
+            self._is_training_run = True
             self._check_restored()
         return super().build_model(cfg, from_checkpoint)
 
     def _check_restored(self) -> None:
         """Read what was kept in the file that fairseq restores, leaving its tensors there."""
-        cfg, last = self.cfg, Path(self.cfg.save_dir) / _LAST
-        if cfg.restore_file == _LAST and last.is_file():
+        cfg, last = self.cfg, Path(self.cfg.save_dir) / LAST_CHECKPOINT
+        if cfg.restore_file == LAST_CHECKPOINT:
+            mend_last_checkpoint(cfg.save_dir)
+        if cfg.restore_file == LAST_CHECKPOINT and last.is_file():
             self.resume_from(read_checkpoint_file(last, only_settings=True), last)
             return
         others = (cfg.continue_once, cfg.finetune_from_model)
-        path = next(filter(None, others), None) if cfg.restore_file == _LAST else cfg.restore_file
+        path = (
+            next(filter(None, others), None)
+            if cfg.restore_file == LAST_CHECKPOINT
+            else cfg.restore_file
+        )
         # fairseq itself explains a file that is missing.
         if path and Path(path).is_file():
             self.begin_with(read_checkpoint_file(path, only_settings=True), path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steps.graph import Step
+from steps.overrides import override
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import write_json
@@ -186,10 +187,13 @@ class Plan:
             overrides.append("model.no_pretrained_weights=true")
         elif start == PRETRAINED:
             needs.append("pretrain")
-            overrides.append(f"model.model_path={self.encoder}")
+            overrides.append(override("model.model_path", self.encoder))
         else:
             inputs.append(self._given())
-            overrides += [f"model.model_path={self._given()}", "task.allow_other_split=true"]
+            overrides += [
+                override("model.model_path", self._given()),
+                "task.allow_other_split=true",
+            ]
         yield self._train(name, "diagnosis_tiny", tuple(needs), tuple(overrides), tuple(inputs))
         words = ("predict", self.manifest, "--checkpoint", self.checkpoint(name))
         out = self.out / "predictions" / f"{name}.tsv"
@@ -207,7 +211,7 @@ class Plan:
 
     def _identify(self) -> Iterator[Step]:
         data, needs = self.out / "people_manifest", ("people_manifest", "pretrain")
-        path = f"model.model_path={self.encoder}"
+        path = override("model.model_path", self.encoder)
         yield self._train("identification", "identification_tiny", needs, (path,), data=data)
         words = ("identify", data, "--pretrained", self.encoder)
         words += ("--finetuned", self.checkpoint("identification"))
@@ -232,8 +236,8 @@ class Plan:
         """Return a training with the shipped settings, apart from paths and the seed."""
         folder = self.out / "checkpoints" / name
         words = (BIN / "fairseq-hydra-train", "--config-name", config)
-        words += (f"task.data={data or self.manifest}", f"common.seed={self.seed}")
-        words += (f"checkpoint.save_dir={folder}", *overrides, *self.size.training)
+        words += (override("task.data", data or self.manifest), f"common.seed={self.seed}")
+        words += (override("checkpoint.save_dir", folder), *overrides, *self.size.training)
         settings = PROJECT / "ecg_fairseq/config"
         shared = sorted((settings / "shared").rglob("*.yaml"))
         files = (settings / f"{config}.yaml", *shared, *inputs)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from steps.overrides import check_path, override
+
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import write_json
 
@@ -150,8 +152,9 @@ class Plan:
 
     def _train(self) -> Stage:
         command = (BIN / "fairseq-hydra-train", "--config-name", CONFIG)
-        command += (f"task.data={self.out / 'manifest'}", f"common.seed={self.seed}")
-        command += (f"checkpoint.save_dir={self.out / 'checkpoints'}", *self.size.overrides)
+        command += (override("task.data", self.out / "manifest"), f"common.seed={self.seed}")
+        command += (override("checkpoint.save_dir", self.out / "checkpoints"),)
+        command += self.size.overrides
         return Stage("train", tuple(map(str, command)))
 
     def _generate(self, name: str, flags: tuple[str, ...]) -> Stage:
@@ -179,6 +182,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         arguments.ptb_xl and arguments.ptb_xl.resolve(),
         arguments.ecg_qa and arguments.ecg_qa.resolve(),
     )
+    check_path(plan.out)
     settings = json.loads(json.dumps({**asdict(plan), "size": asdict(plan.size)}, default=str))
     marker = plan.out / "quickstart.json"
     if marker.exists():

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from ecg_fairseq.errors import EcgError
+from steps.child_process import child_process
 
 _SECONDS_BETWEEN_SAMPLES = 0.25
 _SECONDS_BETWEEN_LINES = 15.0
@@ -65,16 +66,18 @@ class CommandRunner:
     def _execute(self, name: str, command: Sequence[str]) -> int:
         """Run the command, copy its output to the log, watch its memory."""
         log = self.log(name)
-        with open(log, "a", encoding="utf-8") as stream:
-            process = subprocess.Popen(
-                command,
-                cwd=log.parent,
-                env=_environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
+        options = {
+            "cwd": log.parent,
+            "env": _environment(),
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+            "errors": "replace",
+        }
+        with (
+            open(log, "a", encoding="utf-8") as stream,
+            child_process(command, **options) as process,
+        ):
             finished = threading.Event()
             watcher = threading.Thread(target=self._watch_memory, args=(finished,), daemon=True)
             watcher.start()
@@ -82,7 +85,6 @@ class CommandRunner:
                 _copy_output(process, stream, name)
                 return process.wait()
             finally:
-                process.terminate()
                 finished.set()
                 watcher.join()
 

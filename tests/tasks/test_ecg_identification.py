@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fairseq_in_process import setup_task, train, validate
+from toy_manifest import write_records_text
 
 from ecg_fairseq.data.signals.identification_scores import IdentificationScores
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
@@ -85,7 +86,8 @@ def test_another_splits_people_are_refused(identified, segments_copy, tmp_path):
     with pytest.raises(CheckpointError, match="may have been trained on"):
         validate("ecg_identification", segments_copy, tmp_path / "older.pt")
     table = segments_copy / "records.tsv"
-    table.write_text(table.read_text().replace("\ttrain\t", "\tvalid\t", 1))
+    changed = table.read_text().replace("\ttrain\t", "\tvalid\t", 1)
+    write_records_text(segments_copy, changed)
     with pytest.raises(CheckpointError, match="trained on 1 of the patients"):
         validate("ecg_identification", segments_copy, identified)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fairseq_in_process import SMALL, generate, setup_task, train
-from toy_manifest import make_manifest, make_tokenizer
+from toy_manifest import make_manifest, make_tokenizer, write_records_text
 
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError, RecordError
 from ecg_fairseq.files import write_json
@@ -198,7 +198,7 @@ def test_a_recording_of_several_windows(toy_copy, checkpoint, tmp_path):
         for line in lines
     ]
     assert widened != lines
-    (toy_copy / "records.tsv").write_text("\n".join(widened) + "\n")
+    write_records_text(toy_copy, "\n".join(widened) + "\n")
     manifest = Manifest.load(toy_copy)
     task = setup_task(toy_copy, "task.pairs_per_ecg=1")
     task.load_dataset("train", epoch=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fairseq_in_process import SMALL, generate, lines_of, setup_task, train
+from toy_manifest import write_records_text
 from toy_tokens import LeadLevels
 
 from ecg_fairseq.cli.main import main
@@ -159,7 +160,7 @@ def test_headers_are_of_the_patient_whose_ecg_is_shown(toy_copy):
     age, sex = lines[0].index("age"), lines[0].index("sex")
     for number, line in enumerate(lines[1:]):
         line[age], line[sex] = str(40 + number), ("female", "male")[number % 2]
-    table.write_text("\n".join("\t".join(line) for line in lines) + "\n")
+    write_records_text(toy_copy, "\n".join("\t".join(line) for line in lines) + "\n")
     for name in ("heartllm_report", "ecg_byte"):
         task = setup_task(toy_copy, f"task.prompt_layout={name}", "task.max_sequence=6000")
         task.load_dataset("test")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from ecg_fm_manifest import SMALL_ENCODER, SMALL_HEAD, make_ecg_fm_manifest
 from fairseq_in_process import SMALL, compose, setup_task, train, validate
-from toy_manifest import make_manifest, make_tokenizer
+from toy_manifest import make_manifest, make_tokenizer, write_records_text
 
 from ecg_fairseq.errors import CheckpointError
 from ecg_fairseq.files import write_json
@@ -33,7 +33,7 @@ def under_the_name(manifest: Path, dataset: str) -> Path:
             cells["source"] = f"ptb-xl/g1/HR{number:05d}"
         sides[cells["patient_id"]] = cells["split"]
         rows.append("\t".join(cells.values()))
-    (manifest / "records.tsv").write_text("\n".join([header, *rows]) + "\n")
+    write_records_text(manifest, "\n".join([header, *rows]) + "\n")
     meta = json.loads((manifest / "meta.json").read_text())
     meta |= {"dataset": dataset, "split": {**meta["split"], "hash": split_hash(sides)}}
     write_json(manifest / "meta.json", meta)

@@ -14,6 +14,7 @@ from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
 from ecg_fairseq.progress import track
+from ecg_fairseq.records.manifest.content_check import check_contents
 from ecg_fairseq.records.manifest.provenance import check
 from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.segments.segment_list import SegmentList
@@ -135,6 +136,8 @@ def embed_folder(
         RecordError: a segment is missing, damaged, has other leads, or samples that are not finite.
     """
     check_folder(system, folder, external_test=True)
+    if folder.manifest is not None:
+        check_contents(folder.manifest)
     lists = [(side, SegmentList.load(folder.tsv(side))) for side in sides]
     total = sum(len(segments) for _, segments in lists)
     if total == 0:

@@ -14,6 +14,7 @@ from ecg_fairseq.records.labels.label_files import (
     DEFINITION_FILE,
     LABEL_FOLDER,
     MATRIX_FILE,
+    check_label_owner,
     read_label_names,
 )
 from ecg_fairseq.records.labels.targets import TARGETS_FILE, read_targets
@@ -153,6 +154,8 @@ def _check_rows(path: Path, values: np.ndarray, folder: SegmentFolder) -> None:
             f"{path} has {len(values)} rows, {records} lists {num_records} records; use the y.npy "
             "that was made with this manifest: row i is the label of record i"
         )
+    if note := check_label_owner(path, records):
+        logger.warning(note)
 
 
 def _names(path: Path, num_labels: int) -> tuple[str, ...] | None:

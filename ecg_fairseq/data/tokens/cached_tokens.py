@@ -2,8 +2,8 @@
 
 Sizes are needed before training starts (length buckets), and greedy encoding is cheap but not free:
 so the token ids of all segments stand in one ragged array beside the manifest, named after the
-tokenizer's hash and the data's, and written atomically. Several processes may build it at once:
-they write the same bytes.
+hashes of the tokenizer and of the store's shards, and written atomically. Several processes may
+build it at once: they write the same bytes.
 """
 
 import logging
@@ -47,7 +47,9 @@ def load_ecg_tokens(manifest: Manifest, tokenizer: EcgTokens) -> CachedTokens:
     Raises:
         ManifestError: the cache is damaged and cannot be rebuilt.
     """
-    key = sha256_of_json([tokenizer.sha256(), manifest.meta["data_sha256"]])[:16]
+    # In the order of the store's rows: the same records in another order are other tokens.
+    shards = [shard.sha256 for shard in manifest.store.shards]
+    key = sha256_of_json([tokenizer.sha256(), shards])[:16]
     folder = manifest.path / "tokens"
     ids_path, offsets_path = folder / f"{key}.ids.npy", folder / f"{key}.offsets.npy"
     if not (ids_path.exists() and offsets_path.exists()):
@@ -64,7 +66,11 @@ def load_ecg_tokens(manifest: Manifest, tokenizer: EcgTokens) -> CachedTokens:
 
 
 def _encode(manifest: Manifest, tokenizer: EcgTokens, ids_path: Path, offsets_path: Path) -> None:
-    """Encode all segments and write both arrays, the offsets last."""
+    """Encode all segments and write both arrays, the offsets last.
+
+    Tokens outlive the damage of a shard that is healed later, so none are made of a damaged one.
+    """
+    manifest.store.verify()
     parts: list[np.ndarray] = []
     lengths: list[int] = []
     for start in range(0, len(manifest.store), _SEGMENTS_PER_BATCH):

@@ -5,9 +5,12 @@ LoRA model over a named base as a peft adapter. Beside it: the text tokenizer wi
 added, the ECG tokenizer, the recipe and a model card.
 """
 
+import contextlib
+import glob
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,13 @@ from safetensors import SafetensorError
 from ecg_fairseq import __version__
 from ecg_fairseq.errors import CheckpointError, EcgError, first_line
 from ecg_fairseq.files import write_json
+from ecg_fairseq.folder_lock import locked_beside
 from ecg_fairseq.networks.language_model.answering import DecodingOptions
 from ecg_fairseq.networks.language_model.model_card import model_card
 from ecg_fairseq.networks.language_model.trained_system import TrainedSystem, load_trained_system
+
+# Between a folder's name and what tempfile adds, while it is being written.
+_UNFINISHED = ".export-"
 
 
 def export_checkpoint(
@@ -54,7 +61,10 @@ def export_system(
     out = Path(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        with (
+            locked_beside(out, "export"),
+            _unfinished_folder(out) as temporary,
+        ):
             folder = Path(temporary) / "export"
             folder.mkdir()
             _write_all(system, folder, merge, results)
@@ -67,6 +77,16 @@ def export_system(
             "for --out (nothing was written under that name)"
         ) from cause
     return out
+
+
+@contextlib.contextmanager
+def _unfinished_folder(out: Path) -> Iterator[str]:
+    """Give a folder beside ``out`` for the export in the making; killed ones leave theirs."""
+    prefix = f".{out.name}{_UNFINISHED}"
+    for left in out.parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=out.parent) as temporary:
+        yield temporary
 
 
 def _write_all(

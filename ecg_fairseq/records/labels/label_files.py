@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.files import atomic_write
+from ecg_fairseq.files import atomic_write, read_json, sha256_of_file, write_json
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.readers.csv_table import read_csv_lines
 from ecg_fairseq.records.record_row import RecordRow
@@ -28,7 +28,9 @@ MATRIX_FILE = "y.npy"
 DEFINITION_FILE = "label_def.csv"
 WEIGHTS_FILE = "pos_weight.txt"
 FINITE_WEIGHTS_FILE = "pos_weight_finite.txt"
-LABEL_FILES = (MATRIX_FILE, DEFINITION_FILE, WEIGHTS_FILE, FINITE_WEIGHTS_FILE)
+OWNER_FILE = "y.json"
+LABEL_FILES = (MATRIX_FILE, DEFINITION_FILE, WEIGHTS_FILE, FINITE_WEIGHTS_FILE, OWNER_FILE)
+RECORDS_FILE = "records.tsv"
 _WEIGHT_DIGITS = 6
 Columns = dict[str, list[float]]
 
@@ -136,13 +138,21 @@ def weights_text(columns: Columns, split: str = "train", finite: bool = False) -
 def write_label_files(folder: Path, matrix: LabelMatrix) -> None:
     """Write ``y.npy``, ``label_def.csv`` and the weights into ``folder``.
 
-    ``pos_weight.txt`` is left out when no training record is labelled.
+    ``pos_weight.txt`` is left out when no training record is labelled. Where the folder above holds
+    a table of records, ``y.json`` says so with its hash: see :func:`check_label_owner`.
 
     Raises:
         EcgError: a file cannot be written.
     """
     with atomic_write(folder / MATRIX_FILE, "wb") as stream:
         np.save(stream, matrix.values)
+    records = folder.parent / RECORDS_FILE
+    if records.is_file():
+        owner = {
+            "records_sha256": sha256_of_file(records),
+            "sha256": sha256_of_file(folder / MATRIX_FILE),
+        }
+        write_json(folder / OWNER_FILE, owner)
     columns = definition_columns(matrix)
     with atomic_write(folder / DEFINITION_FILE) as stream:
         stream.write(definition_text(matrix.names, columns))
@@ -154,6 +164,38 @@ def write_label_files(folder: Path, matrix: LabelMatrix) -> None:
         if text is not None:
             with atomic_write(folder / name) as stream:
                 stream.write(text)
+
+
+def check_label_owner(matrix: Path, records: Path) -> str | None:
+    """Compare what stands beside a label matrix with the table of records it is to be used with.
+
+    Args:
+        matrix: path of a ``y.npy``.
+        records: path of a ``records.tsv``.
+
+    Returns:
+        What cannot be known or should be looked at; None where all is well.
+
+    Raises:
+        ManifestError: row i of the matrix is not of record i of that table.
+    """
+    path = matrix.with_name(Path(matrix.name).stem + ".json")
+    if not path.is_file():
+        return f"{matrix} does not say of which records it is; only their number was compared"
+    owner = read_json(path, ManifestError, "note of a label matrix")
+    stated = owner.get("records_sha256") if isinstance(owner, dict) else None
+    if stated != sha256_of_file(records):
+        raise ManifestError(
+            f"{matrix} was made for another table of records (hash {str(stated)[:12]}) than "
+            f"{records}, which was sorted or edited since, or is another manifest's: row i is the "
+            "label of record i; make the manifest anew"
+        )
+    if owner.get("sha256") != sha256_of_file(matrix):
+        return (
+            f"{matrix} was changed after the preparation wrote it; its rows must still be in the "
+            f"order of {records}"
+        )
+    return None
 
 
 def labels_without_weight(matrix: LabelMatrix) -> list[str]:

@@ -5,7 +5,9 @@ numbered through all shards. A shard is written as a stream, so memory does not 
 """
 
 import bisect
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +25,9 @@ DTYPES = ("float32", "int16")
 INT16_SCALE_MV = 0.001
 INT16_LIMIT = 32767
 STORE_FOLDER = "store"
+_HEAL = "the command that made the manifest, typed again, makes the shard anew"
+# Hashing waits for the disk, and gives up Python's lock.
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,26 @@ class Store:
                 f"store shard {path} holds {array.dtype} {array.shape}, meta.json says "
                 f"{wanted[1]} {wanted[0]}; make the manifest anew"
             )
+        self._check_size(index)
         return array
+
+    def _check_size(self, index: int) -> None:
+        """Compare the size of a shard's file with that of what it is to hold; ManifestError."""
+        shard = self.shards[index]
+        dtype = "<i2" if self.dtype == "int16" else "<f4"
+        with io.BytesIO() as header:
+            _write_header(header, (shard.rows, *self.shape), self.dtype)
+            num_values = shard.rows * int(np.prod(self.shape))
+            wanted = header.tell() + num_values * np.dtype(dtype).itemsize
+        path = self.folder / shard.file
+        try:
+            found = path.stat().st_size
+        except OSError as error:
+            raise ManifestError(f"store shard {path} cannot be opened: {error}; {_HEAL}") from error
+        if found != wanted:
+            raise ManifestError(
+                f"store shard {path} has {found} bytes, {wanted} are expected; {_HEAL}"
+            )
 
     def read(self, row: int) -> np.ndarray:
         """Return one segment as float32 mV, a copy of shape ``shape``."""
@@ -233,12 +257,29 @@ class Store:
         for number, row in zip(index.tolist(), inside.tolist(), strict=True):
             yield f"{files[number]}:{row}"
 
+    def check_sizes(self) -> None:
+        """Compare the size of every shard's file with what it is to hold, which costs no reading.
+
+        Raises:
+            ManifestError: names the first that is missing or of another size.
+        """
+        for index in range(len(self.shards)):
+            self._check_size(index)
+
     def verify(self) -> None:
         """Compare every shard with its SHA-256; ManifestError names the first that differs."""
-        for index, shard in enumerate(self.shards):
-            self.array(index)
-            if sha256_of_file(self.folder / shard.file) != shard.sha256:
-                raise ManifestError(
-                    f"store shard {self.folder / shard.file} was changed after it was written; "
-                    "make the manifest anew"
-                )
+        self.check_sizes()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for shard, found in zip(self.shards, pool.map(self._sha256, self.shards), strict=True):
+                if found != shard.sha256:
+                    raise ManifestError(
+                        f"store shard {self.folder / shard.file} was changed after it was "
+                        f"written; {_HEAL}"
+                    )
+
+    def _sha256(self, shard: Shard) -> str:
+        try:
+            return sha256_of_file(self.folder / shard.file)
+        except OSError as error:
+            path = self.folder / shard.file
+            raise ManifestError(f"store shard {path} cannot be read: {error}; {_HEAL}") from error

@@ -1,17 +1,17 @@
 """The folder of a preparation: whose it is, and what an earlier run left in it."""
 
-import contextlib
 import hashlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.files import read_json, write_json
+from ecg_fairseq.files import read_json, remove_incomplete, sha256_of_file, write_json
+from ecg_fairseq.folder_lock import is_lock
 from ecg_fairseq.records.manifest.store import STORE_FOLDER
 from ecg_fairseq.records.preparation.changed_inputs import input_states
 from ecg_fairseq.records.preparation.options import PrepareOptions
@@ -21,8 +21,9 @@ from ecg_fairseq.records.source_record import SourceRecord
 
 PLAN_FILE = "plan.json"
 COMMAND_FILE = "command.json"
-# What atomic_write calls a file until it is complete.
-_INCOMPLETE = re.compile(r"\.[\w-]+\.(tsv|json|jsonl|npy|csv|txt)\.[a-z0-9_]{8}")
+TOKENS_FOLDER = "tokens"
+# Hashing waits for the disk, and gives up Python's lock.
+_THREADS = 4
 
 
 def preparation_plan(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def claim_folder(raw_dataset: RawDataset, options: PrepareOptions) -> None:
             return
         _refuse_other_input(options)
         print(f"{options.out}: input or options changed, starting anew", file=sys.stderr)
-        for name in ("meta.json", WORK_FOLDER, STORE_FOLDER):
+        for name in ("meta.json", WORK_FOLDER, STORE_FOLDER, TOKENS_FOLDER):
             remove(options.out / name)
     elif not options.overwrite and _holds_other_files(options.out):
         raise ManifestError(
@@ -86,7 +87,9 @@ def _refuse_other_input(options: PrepareOptions) -> None:
 
 def _holds_other_files(folder: Path) -> bool:
     own = (WORK_FOLDER, STORE_FOLDER)
-    return folder.exists() and any(path.name not in own for path in folder.iterdir())
+    return folder.exists() and any(
+        path.name not in own and not is_lock(path) for path in folder.iterdir()
+    )
 
 
 def remove(path: Path) -> None:
@@ -114,6 +117,7 @@ def finished_shards(
         result = load_result(options.out, index, [source.record_id for source in sources])
         if result:
             found[index] = result
+    found = _undamaged(options, found)
     states = input_states([parts[index] for index in found])
     current = {
         index: result
@@ -134,10 +138,27 @@ def finished_shards(
     return current
 
 
+def _undamaged(options: PrepareOptions, found: Mapping[int, ShardResult]) -> dict[int, ShardResult]:
+    """Return the shards whose bytes are as they were written."""
+
+    def is_whole(result: ShardResult) -> bool:
+        try:
+            return sha256_of_file(options.out / result.shard.file) == result.shard.sha256
+        except OSError:
+            return False
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        whole = list(pool.map(is_whole, found.values()))
+    if damaged := whole.count(False):
+        print(f"{options.out}: {damaged} shards are damaged, they are made anew", file=sys.stderr)
+    return {
+        index: result
+        for (index, result), is_kept in zip(found.items(), whole, strict=True)
+        if is_kept
+    }
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete incomplete files that killed runs left in a manifest folder and those below it."""
-    folders = [folder, *(path for path in folder.iterdir() if path.is_dir())]
-    for path in [path for inside in folders for path in inside.glob(".*")]:
-        if _INCOMPLETE.fullmatch(path.name) and path.is_file():
-            with contextlib.suppress(OSError):
-                path.unlink()
+    for inside in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+        remove_incomplete(inside)

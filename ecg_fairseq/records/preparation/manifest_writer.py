@@ -25,6 +25,7 @@ from ecg_fairseq.records.labels.label_files import (
     write_label_files,
 )
 from ecg_fairseq.records.labels.label_set import LabelSet
+from ecg_fairseq.records.manifest.content_check import RECORDS_FILE, RECORDS_KEY
 from ecg_fairseq.records.manifest.folder import FORMAT, VERSION
 from ecg_fairseq.records.manifest.splits import patients_per_side, split_hash
 from ecg_fairseq.records.manifest.store import INT16_LIMIT, Shard, Store, scale_of
@@ -49,6 +50,7 @@ class ManifestContent:
         signal_hashes: record id -> SHA-256 of the raw signal.
         split_rule: name of the rule (``strat_fold``, ``patient``, ``ecg-qa``, ...).
         num_clipped: record id -> how many of its values were too large for ``dtype``.
+        tokenizer: entry of the registered ECG tokenizer that goes on to serve, or None.
         label_set: columns of ``labels/y.npy``, or None for no label files.
         notes: further facts for ``meta.json`` (moves between splits, dropped questions, ...).
     """
@@ -65,6 +67,7 @@ class ManifestContent:
     seed: int
     num_clipped: Mapping[str, int] = field(default_factory=dict)
     label_set: LabelSet | None = None
+    tokenizer: dict[str, Any] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -221,6 +224,7 @@ def _describe(
             "questions": {split: len(content.questions.get(split, ())) for split in SPLITS},
         },
         "store": store,
+        RECORDS_KEY: sha256_of_file(folder / RECORDS_FILE),
         "data_sha256": sha256_of_json(
             {
                 "signals": sorted(content.signal_hashes.items()),
@@ -234,7 +238,7 @@ def _describe(
             "scipy": scipy.__version__,
             "PyWavelets": metadata.version("PyWavelets"),
         },
-        "tokenizer": None,
+        "tokenizer": content.tokenizer,
         **content.notes,
     }
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.files import read_json, sha256_of_file, write_json
+from ecg_fairseq.files import read_json, remove_incomplete, sha256_of_file, write_json
+from ecg_fairseq.folder_lock import is_lock, locked_folder
 from ecg_fairseq.records.manifest.store import shard_file
 from ecg_fairseq.records.preparation.changed_inputs import input_states
 from ecg_fairseq.records.preparation.command_line import (
@@ -74,11 +75,12 @@ def merge(
             f"the raw data or this program changed since {found[0].folder} was written; write all "
             "parts anew"
         )
-    _check_out(out, found)
-    write_json(out / WORK_FOLDER / PLAN_FILE, found[0].plan)
-    for index, folder in chosen.items():
-        _take_shard(index, folder, out)
-    return prepare(raw_dataset, options)
+    with locked_folder(out, "merge"):
+        _check_out(out, found)
+        write_json(out / WORK_FOLDER / PLAN_FILE, found[0].plan)
+        for index, folder in chosen.items():
+            _take_shard(index, folder, out)
+        return prepare(raw_dataset, options)
 
 
 def _is_changed(raw_dataset: RawDataset, chosen: dict[int, Path]) -> bool:
@@ -190,12 +192,21 @@ def _check_out(out: Path, parts: Sequence[_Part]) -> None:
     """Refuse a folder with other content; an earlier merge of the same parts is taken up."""
     if any(out.exists() and out.samefile(part.folder) for part in parts):
         raise ManifestError(f"--out {out} is one of the parts; choose a new folder")
-    if not out.exists() or not any(out.iterdir()):
-        return
     plan_path = out / WORK_FOLDER / PLAN_FILE
     has_plan = plan_path.is_file()
+    if not has_plan and not _holds_files(out):
+        return
     if not has_plan or read_json(plan_path, ManifestError, "preparation plan") != parts[0].plan:
         raise ManifestError(f"{out} is not empty; choose another --out")
+
+
+def _holds_files(out: Path) -> bool:
+    """Say whether a folder holds more than what a merge leaves that was killed writing its plan."""
+    work = out / WORK_FOLDER
+    if work.is_dir():
+        remove_incomplete(work, PLAN_FILE)
+    others = [path for path in out.iterdir() if path != work and not is_lock(path)]
+    return bool(others) or (work.exists() and (not work.is_dir() or any(work.iterdir())))
 
 
 def _take_shard(index: int, folder: Path, out: Path) -> None:
@@ -219,9 +230,8 @@ def _take_shard(index: int, folder: Path, out: Path) -> None:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
+    remove_incomplete(target.parent, target.name)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
     try:
         os.link(source, temporary)
     except OSError:

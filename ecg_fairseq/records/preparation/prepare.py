@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.folder_lock import locked_folder
 from ecg_fairseq.progress import track
 from ecg_fairseq.records.manifest.splits import (
     Assignment,
     Member,
     split_as_published,
     split_by_patient,
+    split_hash,
 )
 from ecg_fairseq.records.manifest.store import Store, scale_of
 from ecg_fairseq.records.preparation.folder import (
@@ -34,6 +36,7 @@ from ecg_fairseq.records.preparation.folder import (
 )
 from ecg_fairseq.records.preparation.manifest_writer import (
     ManifestContent,
+    patient_splits,
     write_manifest,
     write_skipped,
 )
@@ -45,6 +48,12 @@ from ecg_fairseq.records.preparation.percentiles import (
     statistics_of,
 )
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset, load_source
+from ecg_fairseq.records.preparation.registered import (
+    forget_registered,
+    keep_registered,
+    note_registered,
+    read_registered,
+)
 from ecg_fairseq.records.preparation.shard_jobs import (
     CountTask,
     Outcome,
@@ -70,12 +79,21 @@ def prepare(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
     Raises:
         ManifestError: nothing to prepare, too many skipped records, or the folder holds another
             preparation.
-        EcgError: the disk is full, or a worker died.
+        EcgError: the disk is full, a worker died, or another command writes into the folder.
     """
-    start = time.monotonic()
     options.check()
     raw_dataset.check()
+    part = f"{options.shard[0]}-of-{options.shard[1]}" if options.shard else ""
+    with locked_folder(options.out, f"preparation of {raw_dataset.name}", part):
+        return _prepare(raw_dataset, options)
+
+
+def _prepare(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
+    start = time.monotonic()
+    earlier = read_registered(options.out)
     claim_folder(raw_dataset, options)
+    if not options.shard:
+        note_registered(options.out, earlier)
     results = _write_store(raw_dataset, options)
     if options.shard:
         outcomes = [outcome for result in results.values() for outcome in result.outcomes]
@@ -86,7 +104,9 @@ def prepare(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
             "segments": sum(outcome.num_segments for outcome in usable),
         }
     else:
-        meta = _finish(raw_dataset, options, [results[index] for index in sorted(results)])
+        ordered = [results[index] for index in sorted(results)]
+        meta = _finish(raw_dataset, options, ordered, earlier)
+        forget_registered(options.out)
         counts = {key: meta["counts"][key] for key in ("records", "skipped", "segments")}
     return {**counts, "seconds": round(time.monotonic() - start, 2)}
 
@@ -187,14 +207,19 @@ def _check_skipped(skipped: list[Outcome], allowed: float, options: PrepareOptio
 
 
 def _finish(
-    raw_dataset: RawDataset, options: PrepareOptions, results: list[ShardResult]
+    raw_dataset: RawDataset,
+    options: PrepareOptions,
+    results: list[ShardResult],
+    earlier: dict[str, Any],
 ) -> dict[str, Any]:
     """Write everything but the store. Without meta.json a folder counts as unfinished."""
-    remove(options.out / "meta.json")
-    remove_leftovers(options.out)
     outcomes = [outcome for result in results for outcome in result.outcomes]
     assignment = _assign(raw_dataset, outcomes, options.seed)
     rows = _rows(raw_dataset, outcomes, assignment)
+    shards = [result.shard for result in results]
+    tokenizer = keep_registered(options, earlier, split_hash(patient_splits(rows)), shards)
+    remove(options.out / "meta.json")
+    remove_leftovers(options.out)
     statistics = _statistics(rows, results, options)
     questions, notes = raw_dataset.make_questions([row for row in rows if row.is_ok], options.seed)
     questions, sampling = limit_questions(questions, options.max_questions, options.seed)
@@ -206,7 +231,8 @@ def _finish(
         dataset=raw_dataset.name,
         recipe=options.recipe,
         dtype=options.dtype,
-        shards=[result.shard for result in results],
+        shards=shards,
+        tokenizer=tokenizer,
         records=rows,
         questions=questions,
         statistics=statistics,

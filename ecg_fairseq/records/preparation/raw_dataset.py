@@ -1,6 +1,7 @@
 """What a dataset hands to the preparation: its records, their splits, labels and questions."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ Questions = dict[str, list[Question]]
 # Called with the final rows (splits known) and the seed; returns questions per split and notes.
 QuestionMaker = Callable[[Sequence[RecordRow], int], tuple[Questions, dict[str, Any]]]
 STRADDLE_RULES = ("move", "drop")
+# Control characters, what splits lines in some reader, and what UTF-8 cannot hold.
+_NOT_IN_IDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def no_questions(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
@@ -53,16 +56,30 @@ class RawDataset:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Refuse an empty dataset, doubled ids and unknown rules with a ManifestError."""
+        """Refuse an empty dataset, bad or doubled ids and unknown rules with a ManifestError."""
         if not self.sources:
             raise ManifestError(f"{self.name}: no record is left to prepare; check the options")
         if self.straddle not in STRADDLE_RULES:
             raise ManifestError(f"straddle rule {self.straddle!r}; expected {STRADDLE_RULES}")
+        for source in self.sources:
+            self._check_ids(source.record_id, source.patient_id)
+        for record_id, patient_id, _ in self.left_out:
+            self._check_ids(record_id, patient_id)
         doubled = first_double(source.record_id for source in self.sources)
         if doubled is not None:
             raise ManifestError(
                 f"{self.name}: record id {doubled!r} occurs twice; ids must be unique"
             )
+
+    def _check_ids(self, record_id: str, patient_id: str) -> None:
+        """Refuse ids that no table of records can hold on one line."""
+        for what, value in (("record", record_id), ("patient", patient_id)):
+            if found := _NOT_IN_IDS.search(value):
+                raise ManifestError(
+                    f"{self.name}: {what} id {value!r} holds the character {found[0]!r}; ids are "
+                    "one line of text without tabs, line breaks, control characters and halves of "
+                    "surrogate pairs: change it in the dataset's tables and files"
+                )
 
 
 class DatasetModule(Protocol):

@@ -7,6 +7,7 @@ are read in ``segment_sources.py``.
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import Self
 
@@ -88,7 +89,8 @@ class SegmentList(SignalList):
         """
         path = Path(path)
         fields, head = _read(path, 1, cls.num_fields)
-        return cls(path, fields, _root_of(path, head[0], is_store_line(fields)))
+        first = None if is_store_line(fields) else _first_text(fields, 0)
+        return cls(path, fields, _root_of(path, head[0], first))
 
     def read(self, index: int) -> StoredSegment:
         """Return one segment; the signal of a float32 store is a read-only view.
@@ -171,8 +173,11 @@ class CmscPairList(SignalList):
                 f"{path} line 2: {extension!r}; expected the extension of the segments' files, "
                 f"{_FILE_EXTENSION} or {EXTENSION}; make the manifest anew"
             )
-        is_store = extension == EXTENSION
-        return cls(path, fields, extension, _root_of(path, root, is_store))
+        first = None
+        if extension != EXTENSION:
+            number = _first_text(fields, 3).partition(",")[0]
+            first = f"{_first_text(fields, 0)}_{number}.{extension}"
+        return cls(path, fields, extension, _root_of(path, root, first))
 
     def read(self, index: int) -> tuple[StoredSegment, StoredSegment]:
         """Return both segments of a pair.
@@ -218,20 +223,49 @@ def _read(path: Path, num_head_lines: int, num_fields: int) -> tuple[Fields, lis
     return fields, [lines.text(line, 0).strip() for line in range(num_head_lines)]
 
 
-def _root_of(path: Path, root: str, is_store: bool) -> Path:
-    """Return the folder that the lines are relative to: line 1, or where the manifest lies now."""
-    known = Path(root)
-    if (known / "meta.json").is_file() if is_store else known.is_dir():
-        return known
-    own = path.absolute().parent
-    folder = own.parent if own.name in _SUB_FOLDERS else own
-    if is_store and not (folder / "meta.json").is_file():
+def _root_of(path: Path, root: str, first_file: str | None) -> Path:
+    """Return the folder that the lines are relative to: where the list lies now, else line 1.
+
+    A copied folder is its own, whatever line 1 says: that names where the list was made.
+
+    Args:
+        path: the list.
+        root: its line 1.
+        first_file: the first file that it names, of a ``.mat`` list; None for rows of a store.
+    """
+    own, known = path.absolute().parent, Path(root)
+    own = own.parent if own.name in _SUB_FOLDERS else own
+    needed = "meta.json" if first_file is None else first_file
+    is_own = (own / needed).is_file() if needed else False
+    if known.is_dir():
+        if own.samefile(known):
+            return known
+        if is_own:
+            logger.warning(f"{path}: using {own}, where the list lies; its line 1 names {root}")
+            return own
+    if first_file is not None or is_own:
+        if known.is_dir():
+            return known
+        logger.warning(f"{path}: the folder of line 1, {root}, is not on this machine; using {own}")
+        return own
+    if not (known / "meta.json").is_file():
         raise ManifestError(
             f"{path}: the folder of line 1, {root}, holds no manifest (no meta.json), nor does "
-            f"{folder}; put the list back into its manifest folder"
+            f"{own}; put the list back into its manifest folder"
         )
-    logger.warning(f"{path}: the folder of line 1, {root}, is not on this machine; using {folder}")
-    return folder
+    logger.warning(
+        f"{path} lies in no manifest folder, so the signals of the manifest that its line 1 names "
+        f"are read, {root}: make sure that it is the one meant"
+    )
+    return known
+
+
+def _first_text(fields: Fields, field: int) -> str:
+    """Return a field of the first line, empty without lines; a file name may be any bytes."""
+    if not len(fields):
+        return ""
+    start, end = int(fields.starts[0, field]), int(fields.ends[0, field])
+    return os.fsdecode(fields.content[start:end].tobytes())
 
 
 def _sizes(fields: Fields) -> np.ndarray:

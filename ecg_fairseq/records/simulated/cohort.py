@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.files import read_json, write_json
+from ecg_fairseq.files import read_json, remove_incomplete, write_json
+from ecg_fairseq.folder_lock import is_lock
 from ecg_fairseq.records.questions.from_labels import QUESTION_TYPES
 from ecg_fairseq.signal.simulator.difficulty import DIFFICULTIES
 
@@ -84,7 +85,7 @@ def claim_folder(folder: Path, layout: str, settings: CohortSettings) -> None:
                 f"{folder} holds a simulated dataset of other settings ({found}; wanted {wanted}); "
                 "choose another --out or remove that folder"
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or _holds_files(folder)):
         raise EcgError(f"{folder} is not an empty folder; choose another one for --out")
     else:
         write_json(marker, wanted)
@@ -113,6 +114,12 @@ def claim_ptb_xl_folder(folder: Path, settings: CohortSettings) -> None:
         )
     make_folder(folder)
     write_json(marker, wanted)
+
+
+def _holds_files(folder: Path) -> bool:
+    """Say whether a folder holds more than its lock, after what a killed run left is removed."""
+    remove_incomplete(folder, MARKER)
+    return not all(is_lock(path) for path in folder.iterdir())
 
 
 def make_folder(folder: Path) -> None:

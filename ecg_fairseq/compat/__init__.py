@@ -70,7 +70,7 @@ def register() -> None:
     from fairseq.models import import_models
     from fairseq.tasks import import_tasks
 
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     import_tasks(str(package / "tasks"), "ecg_fairseq.tasks")
     import_models(str(package / "models"), "ecg_fairseq.models")
 

@@ -1,0 +1,1 @@
+"""What scripts/kill_campaign.py interrupts, and how."""
