@@ -40,9 +40,9 @@ def read_record(
 
     Formats: a WFDB record (header path with or without ``.hea``, or its signal file; so also the
     PhysioNet challenge's ``.mat``), a ``.mat`` of fairseq-signals, a row of a CODE-15% part
-    (``exams_part0.hdf5:ROW``), MUSE and CardioSoft XML (``ecg.xml:median`` for the median beat),
-    DICOM ECG (needs pydicom), and arrays in mV: ``.npy`` (L, T) or CSV (a column a lead) with a
-    sidecar ``NAME.json`` {"leads": [...], "fs_hz": 500}.
+    (``exams_part0.hdf5:ROW``), MUSE XML, CardioSoft XML and DICOM ECG (needs pydicom), each with
+    its median beat as ``FILE:median``, and arrays in mV: ``.npy`` (L, T) or CSV (a column a lead)
+    with a sidecar ``NAME.json`` {"leads": [...], "fs_hz": 500}.
 
     Raises:
         RecordError: no such file, an unknown format, or damaged content.
@@ -58,8 +58,7 @@ def read_record(
         return hdf5_reader.read_code15(file, row, record_id, patient_id)
     file, waveform = split_waveform(path)
     if waveform is not None:
-        reader = read_cardiosoft if root_name(_start_of(file)) == CARDIOSOFT_ROOT else read_muse
-        return reader(file, record_id, patient_id, waveform)
+        return _waveform_reader_of(file)(file, record_id, patient_id, waveform)
     return read_wfdb(path, record_id, patient_id)
 
 
@@ -80,7 +79,7 @@ def _reader_of(path: Path) -> Reader:
         return _read_whole_hdf5
     if start.startswith(matlab5.MAGIC):
         return matlab5.read_fairseq_signals
-    if start[dicom_reader.MAGIC_PLACE :].startswith(dicom_reader.MAGIC):
+    if dicom_reader.is_dicom(start):
         return dicom_reader.read_dicom
     if start.startswith(_MATLAB73_MAGIC):
         raise RecordError(f"{path} is a MATLAB 7.3 file; save it with -v7 (scipy.io.savemat does)")
@@ -95,6 +94,14 @@ def _reader_of(path: Path) -> Reader:
     if path.suffix in _WFDB_SUFFIXES:
         return read_wfdb
     raise RecordError(f"{path} is of an unknown format; expected {FORMATS}")
+
+
+def _waveform_reader_of(path: Path) -> Callable[[Path, str | None, str | None, str], EcgRecord]:
+    """Return the reader of a format that keeps median beats beside recordings."""
+    start = _start_of(path)
+    if dicom_reader.is_dicom(start):
+        return dicom_reader.read_dicom
+    return read_cardiosoft if root_name(start) == CARDIOSOFT_ROOT else read_muse
 
 
 def _has_header(path: Path) -> bool:
