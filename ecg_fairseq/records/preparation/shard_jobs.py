@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -33,6 +33,8 @@ from ecg_fairseq.records.manifest.store import (
 from ecg_fairseq.records.preparation.changed_inputs import input_state
 from ecg_fairseq.records.preparation.percentiles import count_values
 from ecg_fairseq.records.preparation.raw_dataset import load_source
+from ecg_fairseq.records.readers.plausibility import FILLED, plausible, still_segments
+from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.records.source_record import SourceRecord
 from ecg_fairseq.signal.recipe import Recipe
 
@@ -64,7 +66,8 @@ _WORKER_ENVIRONMENT = {
 class Outcome:
     """What became of one record: segments in the store, or the reason for skipping it.
 
-    ``num_clipped`` of its values were too large for the store's dtype.
+    ``num_clipped`` of its values were too large for the store's dtype, ``num_still`` segments
+    without any signal were left out; ``findings`` are kinds of oddities of the signal.
     """
 
     record_id: str
@@ -73,6 +76,8 @@ class Outcome:
     signal_hash: str = ""
     reason: str = ""
     num_clipped: int = 0
+    num_still: int = 0
+    findings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class ShardTask:
     sources: list[SourceRecord]
     recipe: Recipe
     dtype: str
+    accept_amplitude: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,8 @@ def prepare_shard(task: ShardTask) -> ShardResult:
 def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
     for source in task.sources:
         try:
-            record = load_source(source)
-            segments = task.recipe.apply(record.signal, record.leads, record.fs_hz)
+            record, findings = load_plausible(source, task.accept_amplitude)
+            segments, num_still = moving_segments(record, task.recipe)
             if not np.isfinite(segments).all():
                 raise RecordError(f"recipe {task.recipe.name} gave NaN or Inf values")
         except RecordError as error:
@@ -138,10 +144,38 @@ def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
             continue
         digest = hashlib.sha256(record.signal.tobytes()).hexdigest()
         clipped = num_clipped(segments, task.dtype)
+        count, fs_hz = len(segments), record.fs_hz
         outcomes.append(
-            Outcome(source.record_id, len(segments), record.fs_hz, digest, num_clipped=clipped)
+            Outcome(source.record_id, count, fs_hz, digest, "", clipped, num_still, findings)
         )
         yield segments
+
+
+def load_plausible(source: SourceRecord, accept: bool) -> tuple[EcgRecord, tuple[str, ...]]:
+    """Read a source's signal without filling at its ends; return it and the kinds of its oddities.
+
+    Raises:
+        RecordError: it cannot be read, or cannot be an ECG in mV and ``accept`` is off.
+    """
+    record = load_source(source)
+    notes = record.notes
+    used, found = plausible(record, accept)
+    filled = () if used is record else (FILLED,)
+    return used, (*found.warnings, *filled, *notes)
+
+
+def moving_segments(record: EcgRecord, recipe: Recipe) -> tuple[np.ndarray, int]:
+    """Return the segments of a recording, and how many were left out as no lead moved in them.
+
+    A recording of one segment is judged as a whole by ``plausible``.
+    """
+    segments = recipe.apply(record.signal, record.leads, record.fs_hz)
+    if len(segments) < 2:
+        return segments, 0
+    is_still = still_segments(record, len(segments), recipe.segment_seconds)
+    if not is_still.any() or is_still.all():
+        return segments, 0
+    return segments[~is_still], int(is_still.sum())
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -10,7 +10,11 @@ from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers import code_15_hdf5 as hdf5_reader
 from ecg_fairseq.records.readers import dicom as dicom_reader
 from ecg_fairseq.records.readers import fairseq_signals_mat as matlab5
-from ecg_fairseq.records.readers.array_checks import read_sidecar, to_float32
+from ecg_fairseq.records.readers.array_checks import (
+    read_sidecar,
+    signed_leads,
+    to_float32,
+)
 from ecg_fairseq.records.readers.cardiosoft_xml import ROOT as CARDIOSOFT_ROOT
 from ecg_fairseq.records.readers.cardiosoft_xml import WAVEFORMS, read_cardiosoft
 from ecg_fairseq.records.readers.challenge_mat import is_matlab4, no_header_error
@@ -18,8 +22,8 @@ from ecg_fairseq.records.readers.csv_signal import SNIFF_BYTES, is_csv, read_csv
 from ecg_fairseq.records.readers.device_xml import root_name
 from ecg_fairseq.records.readers.muse_xml import read_muse
 from ecg_fairseq.records.readers.wfdb_record import read_wfdb
-from ecg_fairseq.records.record import EcgRecord
-from ecg_fairseq.signal.leads import CANONICAL_LEADS, canonical_leads
+from ecg_fairseq.records.record import EcgRecord, Origin, named_record
+from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 _NPY_MAGIC = b"\x93NUMPY"
 _MATLAB73_MAGIC = b"MATLAB 7.3 MAT-file"
@@ -139,7 +143,8 @@ def read_npy(path: Path, record_id: str | None = None, patient_id: str | None = 
     if sidecar.unit_mv != 1.0:
         signal = signal * np.float32(sidecar.unit_mv)
     name = record_id or path.stem
-    return EcgRecord(signal, sidecar.leads, sidecar.fs_hz, name, patient_id or name, str(path))
+    origin = Origin(name, patient_id or name, str(path))
+    return named_record(signal, sidecar.leads, sidecar.fs_hz, origin)
 
 
 def open_array(path: Path | str) -> np.ndarray:
@@ -159,5 +164,8 @@ def open_array(path: Path | str) -> np.ndarray:
 
 
 def parse_leads(text: str | None) -> tuple[str, ...]:
-    """Return the leads named in a comma-separated list; the canonical twelve when none is given."""
-    return canonical_leads(text.split(",")) if text else CANONICAL_LEADS
+    """Return the leads named in a comma-separated list; the canonical twelve when none is given.
+
+    Spelled canonically; an inverted lead is ``-aVR``.
+    """
+    return signed_leads(text.split(",")) if text else CANONICAL_LEADS
