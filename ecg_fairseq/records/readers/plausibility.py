@@ -22,8 +22,8 @@ _MOST_RAGGED = 0.05
 _SATURATED_SHARE = 0.01
 _SATURATED_MV = 2.0
 _OFFSET_MV = 20.0
-# What the values may be in truth: how many mV one of their units is.
-_UNITS = {"uV": 1e-3, "steps of 200 to a mV": 1 / 200, "V": 1e3, "nV": 1e-6}
+# What the values may be in truth: how many mV one of their units is; empty: a recorder's step.
+_UNITS = {"uV": 1e-3, "V": 1e3, "nV": 1e-6, "": 1 / 200}
 LOW, HIGH, ACCEPTED = "low amplitude", "high amplitude", "accepted as it is"
 FLAT, SATURATED, OFFSET = "flat lead", "saturated lead", "offset"
 FILLED = "filling at the ends taken off"
@@ -139,10 +139,13 @@ def _amplitude_text(amplitude_mv: float) -> str:
 def _advice(amplitude_mv: float) -> str:
     """Name the unit in which the amplitude would be nearest to 1 mV."""
     unit = min(_UNITS, key=lambda name: abs(math.log10(max(amplitude_mv, 1e-30) * _UNITS[name])))
-    return (
-        f"the values are likely in {unit}: give the unit of an array with --unit, that of a file "
-        "in its sidecar or header, or accept the signal as it is with --accept-amplitude"
+    likely = (
+        f"the values are likely in {unit}: give the unit of an array with --unit {unit}, that of a "
+        "file in its sidecar or header"
+        if unit
+        else "the values are likely a recorder's steps, often 200 to a mV: divide them by its gain"
     )
+    return f"{likely}, or accept the signal as it is with --accept-amplitude"
 
 
 def _missing_text(missing: float, finite: np.ndarray, record: EcgRecord) -> str:
