@@ -105,7 +105,7 @@ def _lead_warnings(
     found: dict[str, str] = {}
     flat = _named(~(top > bottom), record)
     if flat:
-        found[FLAT] = f"lead {flat} is flat"
+        found[FLAT] = f"lead {flat} is flat or missing"
     is_saturated = np.zeros(len(signal), dtype=bool)
     for row in np.flatnonzero(top - bottom >= _SATURATED_MV):
         most = max(np.count_nonzero(signal[row] == end[row]) for end in (top, bottom))
