@@ -70,7 +70,9 @@ def is_lead(cell: str) -> bool:
 
 
 def names_mostly_leads(cells: Sequence[str]) -> bool:
-    """Say whether more than half of the cells are names of leads."""
+    """Say whether more than half of the cells are names of leads; a sidecar's JSON is no line."""
+    if any(mark in cell for cell in cells for mark in "{}:"):
+        return False
     return 2 * sum(is_lead(cell) for cell in cells) > len(cells)
 
 
