@@ -151,7 +151,7 @@ def _advice(amplitude_mv: float) -> str:
 def _missing_text(missing: float, finite: np.ndarray, record: EcgRecord) -> str:
     worst = int(np.argmin(finite.mean(axis=1)))
     return (
-        f"{100 * missing:.0f} % of the samples are missing (lead {record.leads[worst]}: "
+        f"{100 * missing:.0f} % of the samples are missing or NaN (lead {record.leads[worst]}: "
         f"{100 * (1 - float(finite[worst].mean())):.0f} %); expected at most "
         f"{100 * MOST_MISSING:.0f} %"
     )

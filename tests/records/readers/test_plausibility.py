@@ -67,7 +67,7 @@ def test_flat_leads_saturation_offset_and_missing_samples():
     assert list(judge(record_of(BEATS + 32.768)).warnings) == [OFFSET]
     gaps = BEATS.copy()
     gaps[:, 1000:2200] = np.nan
-    with pytest.raises(RecordError, match="24 % of the samples are missing"):
+    with pytest.raises(RecordError, match="24 % of the samples are missing or NaN"):
         plausible(record_of(gaps))
     gaps[:, 1900:2200] = 0.1
     gaps[2, 5] = np.inf
