@@ -33,7 +33,7 @@ from ecg_fairseq.records.manifest.store import (
 from ecg_fairseq.records.preparation.changed_inputs import input_state
 from ecg_fairseq.records.preparation.percentiles import count_values
 from ecg_fairseq.records.preparation.raw_dataset import load_source
-from ecg_fairseq.records.readers.plausibility import FILLED, plausible, still_segments
+from ecg_fairseq.records.readers.plausibility import Plausibility, plausible, still_segments
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.records.source_record import SourceRecord
 from ecg_fairseq.signal.recipe import Recipe
@@ -130,8 +130,11 @@ def prepare_shard(task: ShardTask) -> ShardResult:
 def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
     for source in task.sources:
         try:
-            record, findings = load_plausible(source, task.accept_amplitude)
-            segments, num_still = moving_segments(record, task.recipe)
+            record, found = load_plausible(source, task.accept_amplitude)
+            segments = task.recipe.apply(record.signal, record.leads, record.fs_hz)
+            is_still = still_rows(record, found, len(segments), task.recipe)
+            if is_still.any():
+                segments = segments[~is_still]
             if not np.isfinite(segments).all():
                 raise RecordError(f"recipe {task.recipe.name} gave NaN or Inf values")
         except RecordError as error:
@@ -144,38 +147,38 @@ def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
             continue
         digest = hashlib.sha256(record.signal.tobytes()).hexdigest()
         clipped = num_clipped(segments, task.dtype)
-        count, fs_hz = len(segments), record.fs_hz
         outcomes.append(
-            Outcome(source.record_id, count, fs_hz, digest, "", clipped, num_still, findings)
+            Outcome(
+                record_id=source.record_id,
+                num_segments=len(segments),
+                fs_hz=record.fs_hz,
+                signal_hash=digest,
+                num_clipped=clipped,
+                num_still=int(is_still.sum()),
+                findings=(*found.warnings, *record.notes),
+            )
         )
         yield segments
 
 
-def load_plausible(source: SourceRecord, accept: bool) -> tuple[EcgRecord, tuple[str, ...]]:
-    """Read a source's signal without filling at its ends; return it and the kinds of its oddities.
+def load_plausible(source: SourceRecord, accept: bool) -> tuple[EcgRecord, Plausibility]:
+    """Read a source's signal without filling at its ends, and what is odd about it.
 
     Raises:
         RecordError: it cannot be read, or cannot be an ECG in mV and ``accept`` is off.
     """
-    record = load_source(source)
-    notes = record.notes
-    used, found = plausible(record, accept)
-    filled = () if used is record else (FILLED,)
-    return used, (*found.warnings, *filled, *notes)
+    return plausible(load_source(source), accept)
 
 
-def moving_segments(record: EcgRecord, recipe: Recipe) -> tuple[np.ndarray, int]:
-    """Return the segments of a recording, and how many were left out as no lead moved in them.
-
-    A recording of one segment is judged as a whole by ``plausible``.
-    """
-    segments = recipe.apply(record.signal, record.leads, record.fs_hz)
-    if len(segments) < 2:
-        return segments, 0
-    is_still = still_segments(record, len(segments), recipe.segment_seconds)
-    if not is_still.any() or is_still.all():
-        return segments, 0
-    return segments[~is_still], int(is_still.sum())
+def still_rows(
+    record: EcgRecord, found: Plausibility, num_segments: int, recipe: Recipe
+) -> np.ndarray:
+    """Say which of several segments are to be left out as no lead moves in them."""
+    if num_segments > 1 and found.has_still_second:
+        is_still = still_segments(record, num_segments, recipe.segment_seconds)
+        if not is_still.all():
+            return is_still
+    return np.zeros(num_segments, dtype=bool)
 
 
 def _remove_leftovers(path: Path) -> None:

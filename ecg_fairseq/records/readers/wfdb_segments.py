@@ -46,6 +46,9 @@ def parse_segments(text: str, path: Path) -> Segments | None:
     Raises:
         RecordError: a line has another form, or counts and lengths contradict each other.
     """
+    first = text.partition("\n")[0]
+    if "/" not in first and not first.lstrip().startswith("#") and first.strip():
+        return None  # nearly always, and quickly
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     master = _MASTER_LINE.fullmatch(lines[0]) if lines else None
