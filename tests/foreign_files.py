@@ -114,41 +114,86 @@ def write_csv(path: Path, signal: np.ndarray, leads: tuple[str, ...], fs_hz: flo
     path.write_text("\n".join([",".join(names), *lines]) + "\n")
 
 
-def write_dicom(path: Path, steps: np.ndarray, leads: tuple[str, ...]) -> None:
-    """Write a DICOM 12-lead ECG with 2.5 uV a step, a baseline of 10 uV and padding of -32768."""
-    import pydicom
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.sequence import Sequence
+# Numbers of the leads in SCP-ECG (5.6.3-9-N) and IEEE 11073 (2:N).
+LEAD_NUMBERS = {"I": 1, "II": 2, "III": 61, "aVR": 62, "aVL": 63, "aVF": 64, "-aVR": 65}
+LEAD_NUMBERS |= {f"V{number}": number + 2 for number in range(1, 7)}
 
-    def code(value: str, meaning: str) -> Dataset:
+
+def dicom_channel(code_value: str, scheme: str, meaning: str, **elements: object):
+    """Return a channel of 2.5 uV a step and a baseline of 10 uV; None leaves an element empty."""
+    from pydicom.dataset import Dataset
+
+    def code(value: str, name: str, of: str) -> Dataset:
         item = Dataset()
-        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "MDC", meaning
+        item.CodeValue, item.CodeMeaning, item.CodingSchemeDesignator = value, name, of
         return item
 
-    channels = []
-    for lead in leads:
-        channel = Dataset()
-        channel.ChannelSourceSequence = Sequence([code("5.6.3-9-1", f"Lead {lead} (Einthoven)")])
-        channel.ChannelSensitivity = "2.5"
-        channel.ChannelSensitivityUnitsSequence = Sequence([code("uV", "microvolt")])
-        channel.ChannelSensitivityCorrectionFactor = "1"
-        channel.ChannelBaseline = "10"
-        channel.WaveformBitsStored = 16
-        channels.append(channel)
+    channel = Dataset()
+    channel.ChannelSourceSequence = [code(code_value, meaning, scheme)]
+    channel.ChannelSensitivity = "2.5"
+    channel.ChannelSensitivityUnitsSequence = [code("uV", "microvolt", "UCUM")]
+    channel.ChannelSensitivityCorrectionFactor = "1"
+    channel.ChannelBaseline = "10"
+    channel.WaveformBitsStored = 16
+    for name, value in elements.items():
+        setattr(channel, name, value)
+    return channel
+
+
+def dicom_group(steps: np.ndarray, channels: list, **elements: object):
+    """Return a multiplex group at 500 Hz with padding of -32768."""
+    from pydicom.dataset import Dataset
+
     group = Dataset()
     group.WaveformOriginality = "ORIGINAL"
     group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = steps.shape
     group.SamplingFrequency = "500"
-    group.ChannelDefinitionSequence = Sequence(channels)
+    group.ChannelDefinitionSequence = channels
     group.WaveformBitsAllocated = 16
     group.WaveformSampleInterpretation = "SS"
     group.WaveformPaddingValue = np.int16(-32768).tobytes()
     group.WaveformData = steps.T.astype("<i2").tobytes()
+    for name, value in elements.items():
+        setattr(group, name, value)
+    return group
+
+
+def scp_channels(leads: tuple[str, ...], **elements: object) -> list:
+    """Return channels with SCP-ECG codes."""
+    return [
+        dicom_channel(f"5.6.3-9-{LEAD_NUMBERS[lead]}", "SCPECG", f"Lead {lead}", **elements)
+        for lead in leads
+    ]
+
+
+def write_dicom_groups(path: Path, groups: list, has_preamble: bool = True) -> None:
+    """Write a DICOM 12-lead ECG of these multiplex groups."""
+    import pydicom
+    from pydicom.dataset import Dataset, FileMetaDataset
+
     dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.9.1.1"
     dataset.SOPInstanceUID = "1.2.3"
     dataset.PatientID = "P 8"
-    dataset.WaveformSequence = Sequence([group])
-    dataset.save_as(path, enforce_file_format=True)
+    dataset.WaveformSequence = groups
+    if has_preamble:
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        dataset.save_as(path, enforce_file_format=True)
+    else:
+        dataset.save_as(path, implicit_vr=True, little_endian=True)
+
+
+def write_dicom(path: Path, steps: np.ndarray, leads: tuple[str, ...]) -> None:
+    """Write a DICOM 12-lead ECG with 2.5 uV a step, a baseline of 10 uV and padding of -32768."""
+    write_dicom_groups(path, [dicom_group(steps, scp_channels(leads))])
+
+
+def made_beats(seconds: float = 10.0, fs_hz: float = 500.0, num_leads: int = 12) -> np.ndarray:
+    """Return float32 (L, T) in mV: beats of 1 to 1.55 mV at 72 a minute, and a little noise."""
+    times = np.arange(round(seconds * fs_hz)) / fs_hz
+    peaks = np.arange(0.4, seconds, 60 / 72)
+    shape = np.exp(-0.5 * ((times[:, None] - peaks) / 0.012) ** 2).sum(axis=1)
+    noise = np.random.default_rng(0).normal(0, 0.005, (num_leads, len(times)))
+    heights = 1.0 + 0.05 * np.arange(num_leads)
+    return (heights[:, None] * shape + noise).astype(np.float32)

@@ -9,7 +9,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ecg_fairseq.errors import EcgError
+from ecg_fairseq.errors import EcgError, RecordError
 
 if TYPE_CHECKING:
     from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", nargs="+", help="recording of any format; ECG-Byte compares two")
     parser.add_argument("--checkpoint", required=True, help="checkpoint file of a trained system")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--accept-amplitude",
+        action="store_true",
+        help="take a signal whose amplitude, flat leads or gaps no ECG in mV has, with a warning",
+    )
     answering = parser.add_argument_group("systems that answer questions (ECG-Byte)")
     answering.add_argument("--question", help=f"in words; default: {DEFAULT_QUESTION}")
     answering.add_argument("--options", nargs="*", help="closed set of answers to score")
@@ -54,16 +59,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the answer, or the labels' probabilities."""
     from ecg_fairseq.networks.trained import open_trained
-    from ecg_fairseq.records.readers.any_format import read_record
 
     # Recordings first: they are read in no time, a language model is not.
-    records = [read_record(path) for path in arguments.record]
+    records = [_plausible(path, arguments.accept_amplitude) for path in arguments.record]
     trained = open_trained(arguments.checkpoint)
     if trained.can("answer"):
         _refuse(arguments, CLASSIFYING_OPTIONS, "is not a classifier")
         return _answer(arguments, trained.require("answer"), records)
     _refuse(arguments, ANSWERING_OPTIONS, "scores labels and answers no questions")
     return _score(arguments, trained.require("score_labels"), records)
+
+
+def _plausible(path: str, accept: bool) -> "EcgRecord":
+    """Read a recording and say what is odd about its signal; RecordError when it can be no ECG."""
+    from ecg_fairseq.records.readers.any_format import read_record
+    from ecg_fairseq.records.readers.plausibility import plausible
+
+    try:
+        record, found = plausible(read_record(path), accept)
+    except RecordError as error:
+        text = str(error)
+        raise error if path in text else RecordError(f"{path}: {text}") from error
+    for text in (*found.warnings.values(), *record.notes):
+        print(f"warning: {path}: {text}", file=sys.stderr)
+    return record
+
+
+def _say_first_window(records: "list[EcgRecord]", seconds: float) -> None:
+    """Say of recordings with more than one window that the others were not looked at."""
+    for record in records:
+        if record.seconds >= 2 * seconds:
+            print(
+                f"warning: {record.source}: only the first {seconds:g} s of {record.seconds:g} s "
+                "are judged; cut the recording to ask about another part",
+                file=sys.stderr,
+            )
 
 
 def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
@@ -83,6 +113,7 @@ def _answer(
     decoding = DecodingOptions(
         max_new_tokens=DEFAULT_NEW_TOKENS if longest is None else longest,
     )
+    _say_first_window(records, system.recipe.segment_seconds)
     answer = system.answer(records, question, arguments.options or [], decoding)
     probability = math.exp(answer.log_probability)
     if arguments.json:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecg_fairseq.errors import RecordError
-from ecg_fairseq.signal.leads import select_leads
+from ecg_fairseq.signal.leads import named_leads, select_leads
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,10 @@ class EcgRecord:
     """A recording: float32 (L, T) in mV with canonical lead names.
 
     NaN and Inf samples are kept here as found; recipes refuse them.
+
+    Attributes:
+        derived: leads that the file did not hold and that were computed from its limb leads.
+        notes: what was done to the file's content or assumed about it, a sentence each.
 
     Raises:
         RecordError: shape, leads and rate contradict each other.
@@ -25,6 +29,8 @@ class EcgRecord:
     record_id: str
     patient_id: str
     source: str = ""
+    derived: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads):
@@ -63,4 +69,42 @@ class EcgRecord:
             signal = select_leads(self.signal, self.leads, leads)
         except RecordError as error:
             raise RecordError(f"record {self.record_id}: {error}") from error
-        return replace(self, signal=signal, leads=tuple(leads))
+        derived = tuple(lead for lead in self.derived if lead in leads)
+        return replace(self, signal=signal, leads=tuple(leads), derived=derived)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose recording a file is: ids, the file, and what its reader has to say about it."""
+
+    record_id: str
+    patient_id: str
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def named_record(
+    signal: np.ndarray, names: Sequence[str], fs_hz: float, origin: Origin
+) -> EcgRecord:
+    """Return the recording of a file whose rows have the file's own names.
+
+    All readers end here, so that all turn inverted leads back and complete eight leads to twelve.
+
+    Args:
+        signal: (L, T) in mV, floating point.
+        names: as found in the file.
+
+    Raises:
+        RecordError: names and rows do not fit together, see :func:`named_leads`.
+    """
+    named = named_leads(signal, names)
+    return EcgRecord(
+        np.ascontiguousarray(named.signal, dtype=np.float32),
+        named.leads,
+        fs_hz,
+        origin.record_id,
+        origin.patient_id,
+        origin.source,
+        named.derived,
+        (*origin.notes, *named.notes()),
+    )

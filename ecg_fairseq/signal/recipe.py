@@ -93,6 +93,11 @@ class Recipe(ABC):
         """Values (symbols) of one segment."""
         return math.prod(self.shape)
 
+    @property
+    def segment_seconds(self) -> float:
+        """Seconds of a recording from which each of its several segments is made."""
+        return self.strips[0].num_samples / self.strips[0].fs_hz
+
     def constants(self) -> dict[str, Any]:
         """Return every constant as plain JSON values."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}

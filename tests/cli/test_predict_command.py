@@ -124,6 +124,37 @@ def test_failures_are_one_sentence(system, tmp_path, capsys):
     assert "positions" in _fails(capsys, record, *few)
 
 
+def save_scaled(folder, tmp_path, factor):
+    np.save(tmp_path / "x.npy", np.load(folder / "record0.npy") * np.float32(factor))
+    (tmp_path / "x.json").write_text((folder / "record0.json").read_text())
+    return str(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    ("factor", "reason"),
+    [(1000, "--unit uV"), (200, "200 to a mV"), (1e-3, "--unit V"), (0, "flat")],
+)
+def test_absurd_signals_are_refused_unless_accepted(system, tmp_path, capsys, factor, reason):
+    folder, checkpoint = system
+    record, good = save_scaled(folder, tmp_path, factor), ["--checkpoint", str(checkpoint)]
+    error = _fails(capsys, record, *good)
+    assert reason in error
+    assert record in error
+    assert main(["predict", record, *good, "--accept-amplitude", "--max-new-tokens", "2"]) == 0
+    assert reason in capsys.readouterr().err
+
+
+def test_odd_signals_are_warned_of_and_sound_ones_are_not(system, tmp_path, capsys):
+    folder, checkpoint = system
+    good = ["--checkpoint", str(checkpoint), "--max-new-tokens", "2"]
+    assert main(["predict", str(folder / "record0.npy"), *good]) == 0
+    first = capsys.readouterr().err
+    assert "mV" not in first
+    assert "only the first 2 s of 6 s are judged" in first
+    assert main(["predict", save_scaled(folder, tmp_path, 0.05), *good]) == 0
+    assert "is its unit right?" in capsys.readouterr().err
+
+
 def test_an_empty_question_is_refused(system, capsys):
     folder, checkpoint = system
     record = str(folder / "record0.npy")

@@ -36,7 +36,7 @@ from ecg_fairseq.records.questions.question import Question, canonical_answer
 from ecg_fairseq.records.readers.any_format import FORMATS, open_array, parse_leads
 from ecg_fairseq.records.readers.csv_table import read_csv_lines
 from ecg_fairseq.records.readers.folder_search import FoundRecord, FoundRecords, find_records
-from ecg_fairseq.records.readers.wfdb_header import millivolts_per_unit
+from ecg_fairseq.records.readers.wfdb_header import LOWEST_FS_HZ, millivolts_per_unit
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
@@ -168,8 +168,9 @@ def _array_sources(data: OwnData, table: Table) -> list[SourceRecord]:
         raise ManifestError(
             f"{data.path} has shape {array.shape}; expected (records, leads, samples) with the "
             f"{len(leads)} leads {','.join(leads)} (name others with --leads I,II,V5)"
+            + _axes_hint(array.shape, len(leads))
         )
-    if not data.fs_hz or data.fs_hz <= 0:
+    if not data.fs_hz or not LOWEST_FS_HZ <= data.fs_hz <= 1e6:
         raise ManifestError(f"--fs {data.fs_hz}; an array needs its sampling rate: --fs 500")
     if table and len(table) != len(array):
         raise ManifestError(
@@ -191,6 +192,15 @@ def _array_sources(data: OwnData, table: Table) -> list[SourceRecord]:
         )
         for index, row in enumerate(rows)
     ]
+
+
+def _axes_hint(shape: tuple[int, ...], num_leads: int) -> str:
+    """Say which axes seem to be meant, where that is plain."""
+    if len(shape) == 3 and shape[2] == num_leads:
+        return "; its last axis has as many entries as leads: store array.transpose(0, 2, 1)"
+    if len(shape) == 2 and shape[0] == num_leads:
+        return "; for one record store array[None]"
+    return ""
 
 
 def _find_records(data: OwnData) -> FoundRecords:

@@ -81,6 +81,12 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         help="labels in place of the dataset's own: column record_id (or as the dataset calls it), "
         "and one column of 0 and 1 for each label",
     )
+    parser.add_argument(
+        "--accept-amplitude",
+        action="store_true",
+        help="use recordings whose amplitude, flat leads or gaps no ECG in mV has; default: skip "
+        "them, with the likely unit as the reason",
+    )
     parser.add_argument("--dry-run", action="store_true", help="estimate time and disk, write none")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace another manifest in --out"
@@ -109,6 +115,7 @@ def options_from(arguments: argparse.Namespace) -> PrepareOptions:
         percentile_rule=arguments.percentile_rule,
         progress=arguments.progress,
         overwrite=arguments.overwrite,
+        accept_amplitude=arguments.accept_amplitude,
         max_questions=parse_limits(arguments.max_questions),
     )
 

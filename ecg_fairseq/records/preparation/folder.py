@@ -35,13 +35,15 @@ def preparation_plan(raw_dataset: RawDataset, options: PrepareOptions) -> dict[s
     for source in raw_dataset.sources:
         entry = (source.record_id, source.path, source.array_row, source.leads, source.unit_mv)
         digest.update(repr(entry).encode("utf-8", "surrogatepass"))
-    return {
+    plan = {
         "dataset": raw_dataset.name,
         "recipe": options.recipe.hash(),
         "dtype": options.dtype,
         "num_records": len(raw_dataset.sources),
         "input_sha256": digest.hexdigest(),
     }
+    # Absent where nothing is accepted, as in the plans of earlier versions.
+    return plan | {"accept_amplitude": True} if options.accept_amplitude else plan
 
 
 def write_command(folder: Path, dataset: str, argv: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ class PrepareOptions:
         shard: (i, n): write only every n-th shard of the store, starting with number i.
         max_skip_fraction: more skipped records than this end the run.
         percentile_rule: ``exact``, or ECG-Byte's published ``first-four-windows``.
+        accept_amplitude: use signals whose amplitude or gaps no ECG has, too.
         max_questions: split -> most questions, sampled with the seed.
     """
 
@@ -31,6 +32,7 @@ class PrepareOptions:
     percentile_rule: str = "exact"
     progress: str = "auto"
     overwrite: bool = False
+    accept_amplitude: bool = False
     max_questions: Mapping[str, int] = field(default_factory=dict)
 
     def check(self) -> None:

@@ -47,7 +47,7 @@ from ecg_fairseq.records.preparation.percentiles import (
     published_statistics,
     statistics_of,
 )
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset, load_source
+from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.preparation.registered import (
     forget_registered,
     keep_registered,
@@ -60,15 +60,16 @@ from ecg_fairseq.records.preparation.shard_jobs import (
     ShardResult,
     ShardTask,
     count_shard,
+    load_plausible,
     prepare_shard,
     run_tasks,
 )
 from ecg_fairseq.records.questions.sample import limit_questions
 from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.records.source_record import SourceRecord
-from ecg_fairseq.signal.recipe import Recipe
 
 _MANY_VALUES = 100_000_000
+_MOST_SHOWN = 12
 
 
 def prepare(raw_dataset: RawDataset, options: PrepareOptions) -> dict[str, Any]:
@@ -125,9 +126,9 @@ def estimate(
         0, len(raw_dataset.sources) - 1, min(num_samples, len(raw_dataset.sources))
     )
     chosen = [raw_dataset.sources[int(position)] for position in positions]
-    _try_record(chosen[0], options.recipe)  # the first call also imports and designs filters
+    _try_record(chosen[0], options)  # the first call also imports and designs filters
     start = time.monotonic()
-    counts = [_try_record(source, options.recipe) for source in chosen]
+    counts = [_try_record(source, options) for source in chosen]
     per_record = (time.monotonic() - start) / len(chosen)
     num_bytes = np.dtype(options.dtype).itemsize * options.recipe.num_values
     existing = next(
@@ -143,10 +144,10 @@ def estimate(
     }
 
 
-def _try_record(source: SourceRecord, recipe: Recipe) -> int:
+def _try_record(source: SourceRecord, options: PrepareOptions) -> int:
     try:
-        record = load_source(source)
-        return len(recipe.apply(record.signal, record.leads, record.fs_hz))
+        record, _ = load_plausible(source, options.accept_amplitude)
+        return len(options.recipe.apply(record.signal, record.leads, record.fs_hz))
     except RecordError:
         return 0
 
@@ -169,7 +170,14 @@ def _write_store(raw_dataset: RawDataset, options: PrepareOptions) -> dict[int, 
     results = finished_shards(options, {index: parts[index] for index in wanted})
     missing = [index for index in wanted if index not in results]
     tasks = (
-        ShardTask(str(options.out), index, parts[index], options.recipe, options.dtype)
+        ShardTask(
+            folder=str(options.out),
+            index=index,
+            sources=parts[index],
+            recipe=options.recipe,
+            dtype=options.dtype,
+            accept_amplitude=options.accept_amplitude,
+        )
         for index in missing
     )
     skipped = [item for result in results.values() for item in result.outcomes if item.reason]
@@ -223,7 +231,7 @@ def _finish(
     statistics = _statistics(rows, results, options)
     questions, notes = raw_dataset.make_questions([row for row in rows if row.is_ok], options.seed)
     questions, sampling = limit_questions(questions, options.max_questions, options.seed)
-    notes = {**notes, **sampling}
+    notes = {**notes, **sampling, **_signal_notes(outcomes)}
     if assignment.moves:
         notes = {**notes, f"records_{raw_dataset.straddle}": len(assignment.moves)}
         _report_moves(raw_dataset, assignment)
@@ -244,6 +252,23 @@ def _finish(
         notes={**raw_dataset.notes, **notes},
     )
     return write_manifest(options.out, content)
+
+
+def _signal_notes(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Return how many usable records have which oddity, and say it; nothing odd, no entry."""
+    usable = [item for item in outcomes if not item.reason]
+    findings = Counter(kind for item in usable for kind in item.findings)
+    num_still = sum(item.num_still for item in usable)
+    notes: dict[str, Any] = {}
+    if findings:
+        notes["findings"] = {kind: findings[kind] for kind in sorted(findings)}
+    if num_still:
+        notes["still_segments_left_out"] = num_still
+        findings["segments in which no lead moves, left out"] = num_still
+    if findings:
+        shown = "; ".join(f"{kind}: {count}" for kind, count in findings.most_common(_MOST_SHOWN))
+        print(f"signals of the {len(usable)} records: {shown}", file=sys.stderr)
+    return {"signals": notes} if notes else {}
 
 
 def _assign(raw_dataset: RawDataset, outcomes: list[Outcome], seed: int) -> Assignment:

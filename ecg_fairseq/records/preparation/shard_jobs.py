@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -33,6 +33,8 @@ from ecg_fairseq.records.manifest.store import (
 from ecg_fairseq.records.preparation.changed_inputs import input_state
 from ecg_fairseq.records.preparation.percentiles import count_values
 from ecg_fairseq.records.preparation.raw_dataset import load_source
+from ecg_fairseq.records.readers.plausibility import Plausibility, plausible, still_segments
+from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.records.source_record import SourceRecord
 from ecg_fairseq.signal.recipe import Recipe
 
@@ -64,7 +66,8 @@ _WORKER_ENVIRONMENT = {
 class Outcome:
     """What became of one record: segments in the store, or the reason for skipping it.
 
-    ``num_clipped`` of its values were too large for the store's dtype.
+    ``num_clipped`` of its values were too large for the store's dtype, ``num_still`` segments
+    without any signal were left out; ``findings`` are kinds of oddities of the signal.
     """
 
     record_id: str
@@ -73,6 +76,8 @@ class Outcome:
     signal_hash: str = ""
     reason: str = ""
     num_clipped: int = 0
+    num_still: int = 0
+    findings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class ShardTask:
     sources: list[SourceRecord]
     recipe: Recipe
     dtype: str
+    accept_amplitude: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,11 @@ def prepare_shard(task: ShardTask) -> ShardResult:
 def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
     for source in task.sources:
         try:
-            record = load_source(source)
+            record, found = load_plausible(source, task.accept_amplitude)
             segments = task.recipe.apply(record.signal, record.leads, record.fs_hz)
+            is_still = still_rows(record, found, len(segments), task.recipe)
+            if is_still.any():
+                segments = segments[~is_still]
             if not np.isfinite(segments).all():
                 raise RecordError(f"recipe {task.recipe.name} gave NaN or Inf values")
         except RecordError as error:
@@ -139,9 +148,37 @@ def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
         digest = hashlib.sha256(record.signal.tobytes()).hexdigest()
         clipped = num_clipped(segments, task.dtype)
         outcomes.append(
-            Outcome(source.record_id, len(segments), record.fs_hz, digest, num_clipped=clipped)
+            Outcome(
+                record_id=source.record_id,
+                num_segments=len(segments),
+                fs_hz=record.fs_hz,
+                signal_hash=digest,
+                num_clipped=clipped,
+                num_still=int(is_still.sum()),
+                findings=(*found.warnings, *record.notes),
+            )
         )
         yield segments
+
+
+def load_plausible(source: SourceRecord, accept: bool) -> tuple[EcgRecord, Plausibility]:
+    """Read a source's signal without filling at its ends, and what is odd about it.
+
+    Raises:
+        RecordError: it cannot be read, or cannot be an ECG in mV and ``accept`` is off.
+    """
+    return plausible(load_source(source), accept)
+
+
+def still_rows(
+    record: EcgRecord, found: Plausibility, num_segments: int, recipe: Recipe
+) -> np.ndarray:
+    """Say which of several segments are to be left out as no lead moves in them."""
+    if num_segments > 1 and found.has_still_second:
+        is_still = still_segments(record, num_segments, recipe.segment_seconds)
+        if not is_still.all():
+            return is_still
+    return np.zeros(num_segments, dtype=bool)
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -10,7 +10,11 @@ from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers import code_15_hdf5 as hdf5_reader
 from ecg_fairseq.records.readers import dicom as dicom_reader
 from ecg_fairseq.records.readers import fairseq_signals_mat as matlab5
-from ecg_fairseq.records.readers.array_checks import read_sidecar, to_float32
+from ecg_fairseq.records.readers.array_checks import (
+    read_sidecar,
+    signed_leads,
+    to_float32,
+)
 from ecg_fairseq.records.readers.cardiosoft_xml import ROOT as CARDIOSOFT_ROOT
 from ecg_fairseq.records.readers.cardiosoft_xml import WAVEFORMS, read_cardiosoft
 from ecg_fairseq.records.readers.challenge_mat import is_matlab4, no_header_error
@@ -18,8 +22,8 @@ from ecg_fairseq.records.readers.csv_signal import SNIFF_BYTES, is_csv, read_csv
 from ecg_fairseq.records.readers.device_xml import root_name
 from ecg_fairseq.records.readers.muse_xml import read_muse
 from ecg_fairseq.records.readers.wfdb_record import read_wfdb
-from ecg_fairseq.records.record import EcgRecord
-from ecg_fairseq.signal.leads import CANONICAL_LEADS, canonical_leads
+from ecg_fairseq.records.record import EcgRecord, Origin, named_record
+from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 _NPY_MAGIC = b"\x93NUMPY"
 _MATLAB73_MAGIC = b"MATLAB 7.3 MAT-file"
@@ -40,9 +44,9 @@ def read_record(
 
     Formats: a WFDB record (header path with or without ``.hea``, or its signal file; so also the
     PhysioNet challenge's ``.mat``), a ``.mat`` of fairseq-signals, a row of a CODE-15% part
-    (``exams_part0.hdf5:ROW``), MUSE and CardioSoft XML (``ecg.xml:median`` for the median beat),
-    DICOM ECG (needs pydicom), and arrays in mV: ``.npy`` (L, T) or CSV (a column a lead) with a
-    sidecar ``NAME.json`` {"leads": [...], "fs_hz": 500}.
+    (``exams_part0.hdf5:ROW``), MUSE XML, CardioSoft XML and DICOM ECG (needs pydicom), each with
+    its median beat as ``FILE:median``, and arrays in mV: ``.npy`` (L, T) or CSV (a column a lead)
+    with a sidecar ``NAME.json`` {"leads": [...], "fs_hz": 500}.
 
     Raises:
         RecordError: no such file, an unknown format, or damaged content.
@@ -58,8 +62,7 @@ def read_record(
         return hdf5_reader.read_code15(file, row, record_id, patient_id)
     file, waveform = split_waveform(path)
     if waveform is not None:
-        reader = read_cardiosoft if root_name(_start_of(file)) == CARDIOSOFT_ROOT else read_muse
-        return reader(file, record_id, patient_id, waveform)
+        return _waveform_reader_of(file)(file, record_id, patient_id, waveform)
     return read_wfdb(path, record_id, patient_id)
 
 
@@ -80,7 +83,7 @@ def _reader_of(path: Path) -> Reader:
         return _read_whole_hdf5
     if start.startswith(matlab5.MAGIC):
         return matlab5.read_fairseq_signals
-    if start[dicom_reader.MAGIC_PLACE :].startswith(dicom_reader.MAGIC):
+    if dicom_reader.is_dicom(start):
         return dicom_reader.read_dicom
     if start.startswith(_MATLAB73_MAGIC):
         raise RecordError(f"{path} is a MATLAB 7.3 file; save it with -v7 (scipy.io.savemat does)")
@@ -95,6 +98,14 @@ def _reader_of(path: Path) -> Reader:
     if path.suffix in _WFDB_SUFFIXES:
         return read_wfdb
     raise RecordError(f"{path} is of an unknown format; expected {FORMATS}")
+
+
+def _waveform_reader_of(path: Path) -> Callable[[Path, str | None, str | None, str], EcgRecord]:
+    """Return the reader of a format that keeps median beats beside recordings."""
+    start = _start_of(path)
+    if dicom_reader.is_dicom(start):
+        return dicom_reader.read_dicom
+    return read_cardiosoft if root_name(start) == CARDIOSOFT_ROOT else read_muse
 
 
 def _has_header(path: Path) -> bool:
@@ -132,7 +143,8 @@ def read_npy(path: Path, record_id: str | None = None, patient_id: str | None = 
     if sidecar.unit_mv != 1.0:
         signal = signal * np.float32(sidecar.unit_mv)
     name = record_id or path.stem
-    return EcgRecord(signal, sidecar.leads, sidecar.fs_hz, name, patient_id or name, str(path))
+    origin = Origin(name, patient_id or name, str(path))
+    return named_record(signal, sidecar.leads, sidecar.fs_hz, origin)
 
 
 def open_array(path: Path | str) -> np.ndarray:
@@ -152,5 +164,8 @@ def open_array(path: Path | str) -> np.ndarray:
 
 
 def parse_leads(text: str | None) -> tuple[str, ...]:
-    """Return the leads named in a comma-separated list; the canonical twelve when none is given."""
-    return canonical_leads(text.split(",")) if text else CANONICAL_LEADS
+    """Return the leads named in a comma-separated list; the canonical twelve when none is given.
+
+    Spelled canonically; an inverted lead is ``-aVR``.
+    """
+    return signed_leads(text.split(",")) if text else CANONICAL_LEADS

@@ -6,6 +6,7 @@ A sidecar ``NAME.json`` beside ``NAME.npy`` or ``NAME.csv`` names the leads and 
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,13 @@ import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.files import read_json
-from ecg_fairseq.records.readers.wfdb_header import MAX_CHANNELS, MAX_VALUES, millivolts_per_unit
-from ecg_fairseq.signal.leads import canonical_leads
+from ecg_fairseq.records.readers.wfdb_header import (
+    LOWEST_FS_HZ,
+    MAX_CHANNELS,
+    MAX_VALUES,
+    millivolts_per_unit,
+)
+from ecg_fairseq.signal.leads import lead_and_sign
 
 MAX_SIDECAR_BYTES = 1 << 20
 
@@ -66,7 +72,7 @@ class Sidecar:
     """What a sidecar says; ``leads`` and ``fs_hz`` are None where it is silent."""
 
     path: Path
-    leads: tuple[str, ...] | None = None
+    leads: tuple[str, ...] | None = None  # an inverted lead as -aVR
     fs_hz: float | None = None
     unit_mv: float = 1.0
 
@@ -93,14 +99,32 @@ def read_sidecar(path: Path) -> Sidecar:
     ):
         raise RecordError(f"{sidecar}: leads {leads!r}; expected a list of names")
     is_number = isinstance(fs_hz, int | float) and not isinstance(fs_hz, bool)
-    if fs_hz is not None and not (is_number and 0 < fs_hz <= 1e6):
-        raise RecordError(f"{sidecar}: fs_hz {fs_hz!r}; expected a number above 0 Hz")
+    if fs_hz is not None and not (is_number and LOWEST_FS_HZ <= fs_hz <= 1e6):
+        raise RecordError(
+            f"{sidecar}: fs_hz {fs_hz!r}; expected samples a second, {LOWEST_FS_HZ:g} or more"
+        )
     try:
         unit_mv = millivolts_per_unit(str(unit))
-        names = None if leads is None else canonical_leads(leads)
+        names = None if leads is None else signed_leads(leads)
     except RecordError as error:
         raise RecordError(f"{sidecar}: {error}") from error
     return Sidecar(sidecar, names, None if fs_hz is None else float(fs_hz), unit_mv)
+
+
+def signed_leads(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of leads in their canonical spelling, an inverted lead as ``-aVR``.
+
+    Raises:
+        RecordError: a name is unknown, or two are of one lead.
+    """
+    pairs = [lead_and_sign(name) for name in names]
+    doubled = sorted({lead for lead, _ in pairs if [name for name, _ in pairs].count(lead) > 1})
+    if doubled:
+        raise RecordError(
+            f"lead {', '.join(doubled)} occurs more than once in {', '.join(names)}; "
+            "every lead must occur once"
+        )
+    return tuple(lead if sign > 0 else f"-{lead}" for lead, sign in pairs)
 
 
 def scalar(value: object, what: str, path: Path) -> float:

@@ -14,10 +14,9 @@ import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers.array_checks import scalar
-from ecg_fairseq.records.readers.device_xml import complete_leads, parse_xml, read_xml
+from ecg_fairseq.records.readers.device_xml import device_record, parse_xml, read_xml
 from ecg_fairseq.records.readers.wfdb_header import check_gain, check_rate
-from ecg_fairseq.records.record import EcgRecord
-from ecg_fairseq.signal.leads import canonical_leads
+from ecg_fairseq.records.record import EcgRecord, Origin
 
 ROOT = "CardiologyXML"
 MAX_BYTES = 16 << 20
@@ -118,9 +117,9 @@ def read_cardiosoft(
     if wanted is None:
         raise RecordError(f"waveform {waveform!r}; expected one of {', '.join(WAVEFORMS)}")
 
-    def read(content: bytes) -> tuple[tuple[str, ...], np.ndarray, float, str]:
+    def read(content: bytes) -> EcgRecord:
         collector = _Collector(wanted)
-        root = parse_xml(content, collector)
+        root, notes = parse_xml(content, collector)
         if root != ROOT:
             raise RecordError(f"XML with the root {root[:40]!r}; expected {ROOT}")
         if len(collector.blocks) != 1:
@@ -128,22 +127,21 @@ def read_cardiosoft(
             raise RecordError(
                 f"{len(collector.blocks)} blocks {wanted}, expected one (the file has {others})"
             )
-        return (*_signal(collector.blocks[0], path), collector.patient_id)
+        name = record_id or path.stem
+        patient = patient_id or collector.patient_id or name
+        return _record(collector.blocks[0], Origin(name, patient, str(path), notes), path)
 
-    leads, signal, fs_hz, own_patient = read_xml(path, MAX_BYTES, "CardioSoft XML file", read)
-    name = record_id or path.stem
-    return EcgRecord(signal, leads, fs_hz, name, patient_id or own_patient or name, str(path))
+    return read_xml(path, MAX_BYTES, "CardioSoft XML file", read)
 
 
-def _signal(block: Block, path: Path) -> tuple[tuple[str, ...], np.ndarray, float]:
-    """Return (leads, float32 (L, T) in mV, rate)."""
+def _record(block: Block, origin: Origin, path: Path) -> EcgRecord:
     fs_hz = scalar(block.fields.get("SampleRate"), "SampleRate", path)
     check_rate(fs_hz, path)
     microvolts = scalar(block.fields.get("Resolution"), "Resolution", path)
     check_gain("all", 1000.0 / microvolts if microvolts else 0.0, path)
     if block.unit.strip().lower() != _UNIT:
         raise RecordError(f"Resolution in {block.unit[:40]!r}; expected uVperLsb")
-    names = canonical_leads(block.names)
+    names = block.names
     lengths = sorted({len(row) for row in block.rows})
     stated = {
         "NumberOfLeads": len(names),
@@ -158,6 +156,5 @@ def _signal(block: Block, path: Path) -> tuple[tuple[str, ...], np.ndarray, floa
             )
     if len(lengths) != 1:
         raise RecordError(f"leads of {lengths} samples; expected leads of one length")
-    rows = {name: row * (microvolts / 1000.0) for name, row in zip(names, block.rows, strict=True)}
-    leads, signal = complete_leads(rows, path)
-    return leads, signal, fs_hz
+    rows = [row * (microvolts / 1000.0) for row in block.rows]
+    return device_record(rows, names, fs_hz, origin)

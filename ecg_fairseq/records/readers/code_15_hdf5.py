@@ -14,7 +14,7 @@ import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers.array_checks import check_shape, read_sidecar, to_float32
-from ecg_fairseq.records.record import EcgRecord
+from ecg_fairseq.records.record import EcgRecord, Origin, named_record
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -193,4 +193,5 @@ def _record(
     if sidecar.unit_mv != 1.0:
         signal *= np.float32(sidecar.unit_mv)
     fs_hz = sidecar.fs_hz or FS_HZ
-    return EcgRecord(signal, leads, fs_hz, record_id, patient_id or record_id, f"{path}:{row}")
+    origin = Origin(record_id, patient_id or record_id, f"{path}:{row}")
+    return named_record(signal, leads, fs_hz, origin)

@@ -1,7 +1,7 @@
 """Recordings as CSV: one line a sample, one column a lead, values in mV.
 
 The first line names the leads; without it the names come from a sidecar ``NAME.json``. The rate
-comes from the sidecar or from a first column ``time`` (``time_ms``) in seconds (milliseconds).
+comes from the sidecar or from a first column ``time``: see csv_columns, also for units.
 Empty cells and ``nan`` become NaN. Separators: comma, semicolon or tab.
 """
 
@@ -17,16 +17,16 @@ from ecg_fairseq.records.readers.array_checks import (
     check_shape,
     read_bounded,
     read_sidecar,
+    signed_leads,
     to_float32,
 )
+from ecg_fairseq.records.readers.csv_columns import columns_of, names_mostly_leads, rate_of
 from ecg_fairseq.records.readers.wfdb_header import check_rate
-from ecg_fairseq.records.record import EcgRecord
-from ecg_fairseq.signal.leads import canonical_lead_name, canonical_leads
+from ecg_fairseq.records.record import EcgRecord, Origin, named_record
 
 MAX_BYTES = 1 << 30
 SNIFF_BYTES = 4096
 _SEPARATORS = (",", ";", "\t")
-_TIME_COLUMNS = {"time": 1.0, "time_s": 1.0, "t": 1.0, "seconds": 1.0, "time_ms": 1e-3}
 _MISSING = ("", "na", "nan", "null", "none", "-", "?")
 _MOST_CELLS = 300
 
@@ -59,11 +59,13 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_header(cells: list[str]) -> bool:
-    names = cells[1:] if cells[0].lower() in _TIME_COLUMNS else cells
-    try:
-        return bool([canonical_lead_name(name) for name in names])
-    except RecordError:
+    """Say whether a line is that of a recording; single columns in it may be no leads."""
+    if _are_numbers(cells):
         return False
+    try:
+        return bool(columns_of(cells).leads)
+    except RecordError:
+        return names_mostly_leads(cells)
 
 
 def _are_numbers(cells: list[str]) -> bool:
@@ -142,43 +144,38 @@ def _record(
     patient_id: str | None,
 ) -> EcgRecord:
     sidecar = read_sidecar(path)
-    fs_hz = sidecar.fs_hz
-    if header and header[0].lower() in _TIME_COLUMNS:
-        clock = _clock(values[:, 0] * _TIME_COLUMNS[header[0].lower()], path)
-        if fs_hz and abs(clock / fs_hz - 1) > 1e-3:
-            raise RecordError(
-                f"{path}: column {header[0]} says {clock:g} Hz, {sidecar.path.name} {fs_hz:g} Hz"
-            )
-        fs_hz = fs_hz or clock
-        header, values = header[1:], values[:, 1:]
+    fs_hz, names, scale = sidecar.fs_hz, sidecar.leads, np.array(sidecar.unit_mv)
+    notes: tuple[str, ...] = ()
     try:
-        leads = canonical_leads(header) if header else sidecar.leads
+        if header:
+            columns = columns_of(header)
+            names = columns.leads
+            signed = signed_leads(names)
+            if columns.scales:
+                scale = np.array(columns.scales)[:, None]
+            if columns.clock is not None:
+                clock, note = rate_of(columns.clock, values[:, 0], fs_hz)
+                values, notes = values[:, 1:], (note,) if note else ()
+                _check_rates(clock, fs_hz, columns.clock, sidecar.path.name)
+                fs_hz = fs_hz or clock
     except RecordError as error:
         raise RecordError(f"{path}: {error}") from error
     example = '{"leads": ["I", "II", ...], "fs_hz": 500}'
-    if leads is None or not fs_hz:
-        what = "names of leads" if leads is None else "sampling rate"
+    if names is None or not fs_hz:
+        what = "names of leads" if names is None else "sampling rate"
         raise RecordError(f"{path} has no {what}; write {example} into {sidecar.path.name}")
-    if len(leads) != values.shape[1] or (sidecar.leads and set(sidecar.leads) != set(leads)):
+    is_other = header and sidecar.leads and set(sidecar.leads) != set(signed)
+    if len(names) != values.shape[1] or is_other:
         raise RecordError(
-            f"{path}: {values.shape[1]} columns for the leads {', '.join(sidecar.leads or leads)}"
+            f"{path}: {values.shape[1]} columns for the leads {', '.join(sidecar.leads or names)}"
         )
     check_rate(fs_hz, path)
-    name = record_id or path.stem
     with np.errstate(over="ignore"):
-        signal = to_float32(values.T * sidecar.unit_mv)
-    return EcgRecord(signal, leads, fs_hz, name, patient_id or name, str(path))
+        signal = to_float32(values.T * scale)
+    name = record_id or path.stem
+    return named_record(signal, names, fs_hz, Origin(name, patient_id or name, str(path), notes))
 
 
-def _clock(seconds: np.ndarray, path: Path) -> float:
-    """Return the rate of an evenly spaced time column."""
-    with np.errstate(all="ignore"):
-        steps = np.diff(seconds)
-        mean = float((seconds[-1] - seconds[0]) / max(1, len(steps)))
-        # Times are often rounded; a lost sample shifts a step by as much as itself.
-        is_even = mean > 0 and bool((np.abs(steps - mean) <= 0.5 * mean).all())
-    if not is_even:
-        raise RecordError(f"{path}: the time column is not evenly spaced; resample the recording")
-    # Rounded times of a short recording would give 499.99 Hz.
-    fs_hz = 1.0 / mean
-    return round(fs_hz) if abs(fs_hz - round(fs_hz)) < 1e-3 * fs_hz else fs_hz
+def _check_rates(clock_hz: float | None, stated_hz: float | None, column: str, name: str) -> None:
+    if clock_hz and stated_hz and abs(clock_hz / stated_hz - 1) > 1e-3:
+        raise RecordError(f"column {column} says {clock_hz:g} Hz, {name} {stated_hz:g} Hz")

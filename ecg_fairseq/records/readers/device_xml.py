@@ -1,10 +1,12 @@
 """XML of ECG devices, read without trust: bounded depth, no entities, nothing outside the file.
 
-The parser is expat. A file that declares entities is refused, an encoding that no device writes is
-read as Latin-1, and a ``&`` that some devices leave bare in texts is read as itself (fact sheet
-ecg-fm 1.4). What is kept of a file is decided by a handler of its kind: muse_xml, cardiosoft_xml.
+The parser is expat. A file that declares entities is refused, an encoding is taken as declared or,
+where that cannot be, guessed with a note, and a ``&`` that some devices leave bare in texts is read
+as itself (fact sheet ecg-fm 1.4). What is kept of a file is decided by a handler of its kind:
+muse_xml, cardiosoft_xml.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,13 +17,18 @@ import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers.array_checks import check_shape, read_bounded, to_float32
-from ecg_fairseq.signal.leads import CANONICAL_LEADS
+from ecg_fairseq.records.record import EcgRecord, Origin
+from ecg_fairseq.signal.leads import CANONICAL_LEADS, NamedLeads, named_leads
 
 MAX_DEPTH = 32
 _ENCODING = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,20})["']""")
 _DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)", re.ASCII)
-_ENCODINGS = ("utf-8", "iso-8859-1", "windows-1252", "us-ascii", "utf-16")
+# Python knows more codecs, some of no text at all; exports use these.
+_ENCODINGS = re.compile(
+    r"utf-?8|utf-?16(-?[lb]e)?|us-ascii|ascii|iso-?8859-\d{1,2}|latin-?\d|(windows-|cp)\d{3,4}"
+    r"|koi8-[ru]|shift[_-]jis|euc-(jp|kr)|iso-2022-jp|gb2312|gbk|gb18030|big5"
+)
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _COMMENT = re.compile(r"<!--.*?(?:-->|$)", re.DOTALL)
 _ROOT_NAME = re.compile(r"<([A-Za-z_][\w.-]{0,80})")
@@ -68,26 +75,35 @@ class _Walk:
 def root_name(start: bytes) -> str:
     """Return the name of the first element in the first bytes of a file; empty when none begins."""
     try:
-        text = decode_xml(start)
+        text, _ = decode_xml(start)
     except UnicodeError:
         text = start.replace(b"\0", b"").decode("latin-1")
     found = _ROOT_NAME.search(_COMMENT.sub("", text))
     return found[1] if found else ""
 
 
-def decode_xml(content: bytes) -> str:
-    """Return the text of a file in the encoding it declares; UnicodeError when it lies."""
+def decode_xml(content: bytes) -> tuple[str, str]:
+    """Return (text, note) of a file in the encoding it declares; UnicodeError when a mark lies.
+
+    A file that is not in the encoding it declares is read as UTF-8 or else as Latin-1, and the note
+    says so; otherwise the note is empty. Numbers are the same in either.
+    """
     for mark, name in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
-            return content.decode(name)
+            return content.decode(name), ""
     declared = _ENCODING.match(content.lstrip()[:256])
     name = declared[1].decode("ascii").lower() if declared else "utf-8"
-    # Expat itself would accept any encoding Python knows; exports use these.
-    return content.decode(name if name in _ENCODINGS else "iso-8859-1")
+    if _ENCODINGS.fullmatch(name):
+        with contextlib.suppress(UnicodeError, LookupError):
+            return content.decode(name), ""
+    for guess in ("utf-8", "iso-8859-1"):
+        with contextlib.suppress(UnicodeError):
+            return content.decode(guess), f"text is not in {name}, read as {guess}"
+    raise UnicodeError(f"not in {name}")
 
 
-def parse_xml(content: bytes, handler: XmlHandler) -> str:
-    """Tell a handler what a file holds; return the root's name.
+def parse_xml(content: bytes, handler: XmlHandler) -> tuple[str, tuple[str, ...]]:
+    """Tell a handler what a file holds; return the root's name, and notes on the encoding.
 
     Raises:
         RecordError: it declares entities, or is nested too deep.
@@ -102,9 +118,10 @@ def parse_xml(content: bytes, handler: XmlHandler) -> str:
     parser.EndElementHandler = walk.end
     parser.CharacterDataHandler = walk.text
     parser.buffer_text = True
-    text = _DECLARATION.sub("", decode_xml(content), count=1)
+    decoded, note = decode_xml(content)
+    text = _DECLARATION.sub("", decoded, count=1)
     parser.Parse(_BARE_AMPERSAND.sub("&amp;", text).lstrip().encode("utf-8"), True)
-    return walk.root
+    return walk.root, (note,) if note else ()
 
 
 def _refuse_entities(*_: object) -> NoReturn:
@@ -128,26 +145,51 @@ def read_xml(path: Path, most_bytes: int, what: str, read: Callable[[bytes], Par
         raise error if str(path) in text else RecordError(f"{path}: {text}") from error
 
 
-def complete_leads(
-    rows: Mapping[str, np.ndarray], path: Path
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return (leads, float32 (L, T)), canonical order, with the limb leads that I and II imply.
-
-    III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2 (Einthoven, Goldberger).
+def device_record(
+    rows: Sequence[np.ndarray], names: Sequence[str], fs_hz: float, origin: Origin
+) -> EcgRecord:
+    """Return a device's recording, in canonical order, with the limb leads that I and II imply.
 
     Args:
-        rows: lead -> float64 (T,) in mV, of one length; leads that are there stay as they are.
+        rows: float64 (T,) in mV, of one length.
+        names: leads of the rows, as the file spells them.
+        origin: its source is the file's path.
     """
-    check_shape(len(rows), len(next(iter(rows.values()), ())), path)
-    by_name = dict(rows)
-    if {"I", "II"} <= rows.keys():
-        one, two = rows["I"], rows["II"]
-        by_name.setdefault("III", two - one)
-        by_name.setdefault("aVR", -(one + two) / 2)
-        by_name.setdefault("aVL", one - two / 2)
-        by_name.setdefault("aVF", two - one / 2)
-    leads = tuple(sorted(by_name, key=_rank))
-    return leads, to_float32(np.stack([by_name[lead] for lead in leads]))
+    check_shape(len(rows), len(next(iter(rows), ())), Path(origin.source))
+    named = named_leads(np.stack(rows), names)
+    limb = limb_leads(named.signal, named.leads)
+    order = sorted(range(len(limb.leads)), key=lambda row: _rank(limb.leads[row]))
+    derived = tuple(dict.fromkeys((*named.derived, *limb.derived)))
+    done = NamedLeads(limb.signal, limb.leads, named.inverted, derived)
+    return EcgRecord(
+        to_float32(limb.signal[order]),
+        tuple(limb.leads[row] for row in order),
+        fs_hz,
+        origin.record_id,
+        origin.patient_id,
+        origin.source,
+        derived,
+        (*origin.notes, *done.notes()),
+    )
+
+
+def limb_leads(signal: np.ndarray, leads: Sequence[str]) -> NamedLeads:
+    """Return the leads with the limb leads that I and II imply, also where chest leads are missing.
+
+    III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2 (Einthoven, Goldberger).
+    """
+    if not {"I", "II"} <= set(leads):
+        return NamedLeads(signal, tuple(leads))
+    one, two = signal[list(leads).index("I")], signal[list(leads).index("II")]
+    implied = {
+        "III": two - one,
+        "aVR": -(one + two) / 2,
+        "aVL": one - two / 2,
+        "aVF": two - one / 2,
+    }
+    missing = tuple(lead for lead in implied if lead not in leads)
+    rows = [*signal, *(implied[lead] for lead in missing)]
+    return NamedLeads(np.stack(rows), (*leads, *missing), derived=missing)
 
 
 def _rank(lead: str) -> tuple[int, str]:

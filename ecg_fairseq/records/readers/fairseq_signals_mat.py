@@ -23,7 +23,7 @@ from ecg_fairseq.records.readers.array_checks import (
     to_float32,
 )
 from ecg_fairseq.records.readers.wfdb_header import check_rate
-from ecg_fairseq.records.record import EcgRecord
+from ecg_fairseq.records.record import EcgRecord, Origin, named_record
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 
 MAGIC = b"MATLAB 5.0 MAT-file"
@@ -177,7 +177,8 @@ def read_fairseq_signals(
     name = record_id or path.stem
     patient = patient_id or _text(arrays.get("patient_id")) or name
     signal = to_float32(_in_millivolts(stored.feats, arrays, path))
-    return EcgRecord(signal, stored.leads, stored.fs_hz, name, patient, str(path))
+    origin = Origin(name, patient, str(path))
+    return named_record(signal, stored.leads, stored.fs_hz, origin)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class SignalArrays:
 
     Attributes:
         feats: (L, T) as it is stored.
-        leads: names of its rows.
+        leads: names of its rows; an inverted lead as ``-aVR``.
         fs_hz: ``curr_sample_rate``.
         arrays: all variables.
     """

@@ -29,7 +29,6 @@ from ecg_fairseq.records.readers.wfdb_header import read_header_text
 _HEADER = ".hea"
 _MASTER_LINE = re.compile(r"[^\s/]+/\d+\s")
 _MATLAB = (matlab5.MAGIC, b"MATLAB 7.3 MAT-file")
-_DICOM_STORAGE, _DICOM_WAVEFORM = b"1.2.840.10008.5.1.4.1.1.", b"1.2.840.10008.5.1.4.1.1.9."
 _EMPTY_ROW_ID = 0  # exam id of the row of zeros that ends a CODE-15% part
 
 
@@ -131,8 +130,8 @@ def _is_recording(start: bytes, path: Path) -> bool:
     has_sidecar = path.with_suffix(".json").is_file()
     if start.startswith(NPY_MAGIC):
         return has_sidecar  # Nothing else says what an array is.
-    if start[dicom_reader.MAGIC_PLACE :].startswith(dicom_reader.MAGIC):
-        return _DICOM_WAVEFORM in start or _DICOM_STORAGE not in start
+    if dicom_reader.is_dicom(start):
+        return dicom_reader.WAVEFORM_STORAGE in start or dicom_reader.STORAGE not in start
     if start.startswith(_MATLAB) or is_matlab4(start):
         return True
     if start.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \r\n\t").startswith(b"<"):

@@ -7,22 +7,22 @@ what such a file may not do).
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers.array_checks import scalar
-from ecg_fairseq.records.readers.device_xml import complete_leads, parse_xml, read_xml
+from ecg_fairseq.records.readers.device_xml import device_record, parse_xml, read_xml
 from ecg_fairseq.records.readers.wfdb_header import check_gain, check_rate, millivolts_per_unit
-from ecg_fairseq.records.record import EcgRecord
-from ecg_fairseq.signal.leads import canonical_leads
+from ecg_fairseq.records.record import EcgRecord, Origin
 
 ROOT = "RestingECG"
 MAX_BYTES = 64 << 20
 NO_SAMPLE = -32768
 _MAX_WAVEFORMS, _MAX_LEADS = 16, 64
+_TRUE = ("true", "1", "yes")
 _UNITS = {"MICROVOLTS": "uV", "MILLIVOLTS": "mV", "VOLTS": "V"}
 _WAVEFORM_FIELDS = ("WaveformType", "SampleBase", "SampleExponent")
 _LEAD_FIELDS = (
@@ -33,6 +33,7 @@ _LEAD_FIELDS = (
     "LeadSampleCountTotal",
     "LeadSampleSize",
     "LeadTimeOffset",
+    "LeadOff",
 )
 Fields = dict[str, str]
 
@@ -96,17 +97,18 @@ def read_muse(
         RecordError: it is damaged, of another XML form, or leads contradict each other.
     """
 
-    def read(content: bytes) -> tuple[tuple[str, ...], np.ndarray, float, str]:
+    def read(content: bytes) -> EcgRecord:
         collector = _Collector()
-        _check_root(parse_xml(content, collector))
+        root, notes = parse_xml(content, collector)
+        _check_root(root)
         found = [item for item in collector.waveforms if _is_type(item, waveform)]
         if len(found) != 1:
             raise RecordError(f"{len(found)} waveforms of type {waveform}; expected one")
-        return (*_signal(found[0], path), collector.patient_id)
+        name = record_id or path.stem
+        patient = patient_id or collector.patient_id or name
+        return _record(found[0], Origin(name, patient, str(path), notes), path)
 
-    leads, signal, fs_hz, own_patient = read_xml(path, MAX_BYTES, "MUSE XML file", read)
-    name = record_id or path.stem
-    return EcgRecord(signal, leads, fs_hz, name, patient_id or own_patient or name, str(path))
+    return read_xml(path, MAX_BYTES, "MUSE XML file", read)
 
 
 def _check_root(root: str) -> None:
@@ -121,15 +123,14 @@ def _is_type(item: Waveform, wanted: str) -> bool:
     return item.fields.get("WaveformType", "").lower() == wanted.lower()
 
 
-def _signal(item: Waveform, path: Path) -> tuple[tuple[str, ...], np.ndarray, float]:
-    """Return (leads, float32 (L, T) in mV, rate)."""
+def _record(item: Waveform, origin: Origin, path: Path) -> EcgRecord:
     base = scalar(item.fields.get("SampleBase"), "SampleBase", path)
     exponent = scalar(item.fields.get("SampleExponent") or 0, "SampleExponent", path)
     if not -9 <= exponent <= 9:
         raise RecordError(f"SampleExponent is {exponent:g}; expected -9 to 9")
     fs_hz = base * 10.0**exponent
     check_rate(fs_hz, path)
-    names = canonical_leads([lead.get("LeadID", "") for lead in item.leads])
+    names = [lead.get("LeadID", "") for lead in item.leads]
     rows = [_lead(lead, name, path) for lead, name in zip(item.leads, names, strict=True)]
     lengths = {len(row) for row in rows}
     offsets = {lead.get("LeadTimeOffset") or "0" for lead in item.leads}
@@ -138,8 +139,15 @@ def _signal(item: Waveform, path: Path) -> tuple[tuple[str, ...], np.ndarray, fl
             f"leads of {sorted(lengths)} samples with time offsets {sorted(offsets)}; expected "
             "simultaneous leads of one length"
         )
-    leads, signal = complete_leads(dict(zip(names, rows, strict=True)), path)
-    return leads, signal, fs_hz
+    off = [name for lead, name in zip(item.leads, names, strict=True) if _is_off(lead)]
+    if off:
+        note = f"the device says that its electrode was off, taken as missing: {', '.join(off)}"
+        origin = replace(origin, notes=(*origin.notes, note))
+    return device_record(rows, names, fs_hz, origin)
+
+
+def _is_off(lead: Fields) -> bool:
+    return lead.get("LeadOff", "").strip().lower() in _TRUE
 
 
 def _lead(lead: Fields, name: str, path: Path) -> np.ndarray:
@@ -164,4 +172,6 @@ def _lead(lead: Fields, name: str, path: Path) -> np.ndarray:
     steps = np.frombuffer(data, dtype="<i2")
     values = steps * per_step_mv
     values[steps == NO_SAMPLE] = np.nan
+    if _is_off(lead):
+        values[:] = np.nan
     return values

@@ -13,7 +13,6 @@ from ecg_fairseq.records.readers.wfdb_header import (
     find_signal_file,
     millivolts_per_unit,
 )
-from ecg_fairseq.signal.leads import canonical_leads
 
 FORMATS = ("16", "32", "212")
 _INVALID = {"16": -32768, "32": -(2**31), "212": -2048}
@@ -68,11 +67,6 @@ def _scales(
     per_mv = [line.gain / millivolts_per_unit(line.unit) for line in signals]
     baseline = np.array(baselines, dtype=dtype)[:, None] if any(baselines) else None
     return baseline, np.array(per_mv, dtype=dtype)[:, None]
-
-
-def lead_names(header: Header) -> tuple[str, ...]:
-    """Return the canonical lead names; RecordError on unknown or doubled ones."""
-    return canonical_leads([signal.name for signal in header.signals])
 
 
 def _read_steps(header: Header, path: Path) -> np.ndarray:

@@ -20,20 +20,21 @@ from ecg_fairseq.errors import RecordError
 MAX_HEADER_BYTES = 1 << 20
 MAX_CHANNELS = 256
 MAX_VALUES = 100_000_000  # 12 leads for 4.6 hours at 500 Hz
+LOWEST_FS_HZ = 10.0
 _DEFAULT_FS_HZ = 250.0
 _UNITS_PER_MV = {"mv": 1.0, "v": 1e-3, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 # PTB-XL+ writes the folder of its makers before the record's name, which wfdb refuses.
 _RECORD_LINE = re.compile(
     r"(?P<folder>[^\s/]+/(?=[^\s/]*[^\s/\d]))?"
     r"(?P<name>[^\s/]+)(?:/(?P<segments>\d+))?[ \t]+(?P<signals>\d+)"
-    rf"(?:[ \t]+(?P<fs>{_NUMBER})(?:/{_NUMBER})?(?:\({_NUMBER}\))?(?:[ \t]+(?P<samples>\d+))?)?"
+    rf"(?:[ \t]+(?P<fs>{NUMBER})(?:/{NUMBER})?(?:\({NUMBER}\))?(?:[ \t]+(?P<samples>\d+))?)?"
     r"(?:[ \t].*)?",
     re.ASCII,
 )
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
-_GAIN_FIELD = re.compile(rf"({_NUMBER})(?:\(([-+]?\d+)\))?(?:/(\S+))?", re.ASCII)
+_GAIN_FIELD = re.compile(rf"({NUMBER})(?:\(([-+]?\d+)\))?(?:/(\S+))?", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\d+", re.ASCII)
 _MOST_DIGITS = 17
 _DEFAULT_GAIN = (200.0, 0, "mV")
@@ -108,7 +109,7 @@ def parse_header(text: str, path: Path) -> Header | None:
         check_gain(signal.name, signal.gain, path)
         signals.append(signal)
     fs_hz = float(first["fs"]) if first["fs"] else _DEFAULT_FS_HZ
-    check_rate(fs_hz, path)
+    check_rate(fs_hz * signals[0].samples_per_frame, path)
     # A length of 0 means "unknown" in WFDB.
     return Header(fs_hz, num_samples or None, tuple(signals))
 
@@ -170,9 +171,11 @@ def check_counts(num_signals: int | None, num_samples: int | None, path: Path) -
 
 
 def check_rate(fs_hz: float | None, path: Path) -> None:
-    """Refuse a rate that is no rate."""
-    if not fs_hz or not math.isfinite(fs_hz) or not 1e-3 <= fs_hz <= 1e6:
-        raise RecordError(f"{path}: sampling rate {fs_hz}; expected a number above 0 Hz")
+    """Refuse a rate at which no ECG is recorded: mostly a period or a unit taken for it."""
+    if not fs_hz or not math.isfinite(fs_hz) or not LOWEST_FS_HZ <= fs_hz <= 1e6:
+        raise RecordError(
+            f"{path}: sampling rate {fs_hz}; expected samples a second, {LOWEST_FS_HZ:g} or more"
+        )
 
 
 def check_gain(lead: str, gain: float, path: Path) -> None:

@@ -1,7 +1,9 @@
 """WFDB records (``.hea`` + signal file): own fast path for formats 16, 32 and 212, wfdb for others.
 
 The header is inspected first: a damaged one may ask for gigabytes, name a file elsewhere or promise
-more samples than the file holds, and wfdb itself would hang, crash or return nonsense.
+more samples than the file holds, and wfdb itself would hang, crash or return nonsense. A signal
+with several samples a frame is read at its own rate, never averaged; records of several segments:
+see wfdb_segments.
 """
 
 import math
@@ -13,7 +15,7 @@ import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.records.readers.challenge_mat import correct_gain
-from ecg_fairseq.records.readers.wfdb_formats import is_fast, lead_names, read_fast
+from ecg_fairseq.records.readers.wfdb_formats import is_fast, read_fast
 from ecg_fairseq.records.readers.wfdb_header import (
     check_counts,
     check_gain,
@@ -24,8 +26,8 @@ from ecg_fairseq.records.readers.wfdb_header import (
     parse_header,
     read_header_text,
 )
-from ecg_fairseq.records.record import EcgRecord
-from ecg_fairseq.signal.leads import canonical_leads
+from ecg_fairseq.records.readers.wfdb_segments import parse_segments, read_segments
+from ecg_fairseq.records.record import EcgRecord, Origin, named_record
 
 # Bytes a sample of the formats whose files have a fixed size; FLAC formats have none.
 BYTES_PER_SAMPLE = {
@@ -61,42 +63,56 @@ def read_wfdb(
             gain or unit is unusable.
     """
     header_path = _header_path(path)
-    header = parse_header(read_header_text(header_path), header_path)
     name = record_id or header_path.stem
+    origin = Origin(name, patient_id or name, str(header_path))
+    text = read_header_text(header_path)
+    segments = parse_segments(text, header_path)
+    if segments is None:
+        return _read_one(header_path, text, origin, has_checksums)
+
+    def read_segment(path: Path) -> EcgRecord:
+        return _read_one(path, read_header_text(path), Origin(path.stem, ""), has_checksums)
+
+    return read_segments(segments, read_segment, origin, header_path)
+
+
+def _read_one(path: Path, text: str, origin: Origin, has_checksums: bool) -> EcgRecord:
+    """Read a record of one segment."""
+    header = parse_header(text, path)
     if header is None or not is_fast(header):
-        return _read_through_wfdb(header_path, name, patient_id or name)
+        return _read_through_wfdb(path, origin)
     try:
         header = correct_gain(header)
-        leads = lead_names(header)
-        signal = read_fast(header, header_path, has_checksums)
+        names = [signal.name for signal in header.signals]
+        signal = read_fast(header, path, has_checksums)
+        return named_record(signal, names, header.fs_hz, origin)
     except OSError as error:
-        raise RecordError(f"{header_path}: {error.strerror or error}") from error
+        raise RecordError(f"{path}: {error.strerror or error}") from error
     except RecordError as error:
-        raise _with_path(error, header_path) from error
-    return EcgRecord(signal, leads, header.fs_hz, name, patient_id or name, str(header_path))
+        raise _with_path(error, path) from error
 
 
 def _with_path(error: RecordError, path: Path) -> RecordError:
     return error if str(path.parent) in str(error) else RecordError(f"{path}: {error}")
 
 
-def _read_through_wfdb(header_path: Path, record_id: str, patient_id: str) -> EcgRecord:
+def _read_through_wfdb(path: Path, origin: Origin) -> EcgRecord:
     import wfdb
 
-    name = str(header_path.with_suffix(""))
+    name = str(path.with_suffix(""))
     try:
         header = wfdb.rdheader(name)
-        _check_header(header, header_path)
-        record = wfdb.rdrecord(name, smooth_frames=True, physical=True, return_res=64)
-    except RecordError:
-        raise
+        _check_header(header, path)
+        record = wfdb.rdrecord(name, smooth_frames=False, physical=True, return_res=64)
+        return _to_record(record, origin)
+    except RecordError as error:
+        raise _with_path(error, path) from error
     except Exception as error:
         # wfdb raises almost every built-in exception on damaged files.
         raise RecordError(
-            f"{header_path} cannot be read as a WFDB record: {type(error).__name__}: {error}; "
+            f"{path} cannot be read as a WFDB record: {type(error).__name__}: {error}; "
             "copy the record again or leave it out"
         ) from error
-    return _to_record(record, header_path, record_id, patient_id)
 
 
 def _header_path(path: Path | str) -> Path:
@@ -115,38 +131,31 @@ def _header_path(path: Path | str) -> Path:
 
 def _check_header(header: Any, path: Path) -> None:
     check_counts(header.n_sig, header.sig_len, path)
-    if hasattr(header, "seg_name"):
-        _check_segments(header, path)
-        return
     if len(header.sig_name or ()) != header.n_sig:
         raise RecordError(
             f"{path}: {header.n_sig} signals announced, {len(header.sig_name or ())} described"
         )
-    frames = set(header.samps_per_frame or [1])
+    frames = sorted({count or 1 for count in header.samps_per_frame or [1]})
     if len(frames) != 1:
         raise RecordError(
-            f"{path}: leads of different rates ({sorted(frames)} samples a frame); "
+            f"{path}: leads of different rates ({frames} samples a frame); "
             "resample them to one rate first"
         )
-    check_rate(header.fs, path)
-    for name in set(header.file_name or ()):
-        find_signal_file(name, path)
+    check_counts(header.n_sig, (header.sig_len or 0) * frames[0], path)
+    check_rate(header.fs * frames[0], path)
+    sizes = [find_signal_file(name, path)[1] for name in set(header.file_name or ())]
+    _check_skew(header, max(sizes, default=0), path)
     _check_sizes(header, path)
 
 
-def _check_segments(header: Any, path: Path) -> None:
-    import wfdb
-
-    for name in set(header.seg_name or ()) - {"~"}:
-        find_signal_file(f"{name}.hea", path)
-        segment = path.with_name(f"{name}.hea")
-        read_header_text(segment)
-        inner = wfdb.rdheader(str(segment.with_suffix("")))
-        # A segment with segments could name its parent, and wfdb would follow for ever.
-        if hasattr(inner, "seg_name"):
-            raise RecordError(f"{path}: segment {name} has segments itself; expected one level")
-        if inner.sig_len:
-            _check_header(inner, segment)
+def _check_skew(header: Any, num_bytes: int, path: Path) -> None:
+    """Refuse a skew beyond the record, for which wfdb would ask for any amount of memory."""
+    skew = max((abs(value or 0) for value in header.skew or ()), default=0)
+    longest = num_bytes if header.sig_len is None else header.sig_len
+    if skew and skew >= longest:
+        raise RecordError(
+            f"{path}: a skew of {skew} samples in a record of {longest}; correct the header"
+        )
 
 
 def _check_sizes(header: Any, path: Path) -> None:
@@ -163,22 +172,18 @@ def _check_sizes(header: Any, path: Path) -> None:
         check_size(target, have, wanted, header.sig_len, path)
 
 
-def _to_record(record: Any, path: Path, record_id: str, patient_id: str) -> EcgRecord:
-    if record.p_signal is None:
-        raise RecordError(f"{path}: the record holds no signal")
-    num_signals = record.p_signal.shape[1]
-    try:
-        # wfdb leaves a field None, or a member of it, where the header says nothing.
-        leads = canonical_leads([name or "" for name in record.sig_name or ()])
-        scales = np.array([millivolts_per_unit(unit or "mV") for unit in record.units or ()])
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from error
-    if not len(leads) == len(scales) == num_signals:
-        raise RecordError(
-            f"{path}: {num_signals} signals with {len(leads)} names and {len(scales)} units"
-        )
-    for lead, gain in zip(leads, record.adc_gain or (), strict=False):
-        check_gain(lead, gain or 0.0, path)
+def _to_record(record: Any, origin: Origin) -> EcgRecord:
+    rows = record.e_p_signal
+    if rows is None:
+        raise RecordError("the record holds no signal")
+    # wfdb leaves a field None, or a member of it, where the header says nothing.
+    names = [name or "" for name in record.sig_name or ()]
+    scales = [millivolts_per_unit(unit or "mV") for unit in record.units or ()]
+    if not len(names) == len(scales) == len(rows):
+        raise RecordError(f"{len(rows)} signals, {len(names)} names and {len(scales)} units")
+    for name, gain in zip(names, record.adc_gain or (), strict=False):
+        check_gain(name, gain or 0.0, Path(origin.source))
+    signal = np.stack(rows) * np.array(scales)[:, None]
+    fs_hz = float(record.fs) * ((record.samps_per_frame or [1])[0] or 1)
     with np.errstate(over="ignore"):
-        signal = np.ascontiguousarray((record.p_signal * scales).T, dtype=np.float32)
-    return EcgRecord(signal, leads, float(record.fs), record_id, patient_id, str(path))
+        return named_record(signal, names, fs_hz, origin)

@@ -76,6 +76,11 @@ class BeatRecipe(Recipe):
         return self._window.length * self.beat_fs_hz // self.work_fs_hz
 
     @property
+    def segment_seconds(self) -> float:
+        """Seconds of a rhythm strip; the beat is taken from the same stretch."""
+        return self.rhythm_s
+
+    @property
     def rhythm_samples(self) -> int:
         """Samples of the rhythm strip."""
         return round(self.rhythm_s * self.rhythm_fs_hz)

@@ -56,6 +56,11 @@ class DualAttentionRecipe(ResampledWindowRecipe):
     odd_gap: str = "right"
 
     @property
+    def segment_seconds(self) -> float:
+        """Seconds of a window without its padding."""
+        return self.content_samples / self.target_fs_hz
+
+    @property
     def unit(self) -> str:
         """Standard deviations of the lead, without its padding."""
         return "sd"
