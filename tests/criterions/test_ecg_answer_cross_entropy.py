@@ -17,7 +17,7 @@ LABELS = np.array(
         [IGNORED, IGNORED, IGNORED, IGNORED, 5, 6, IGNORED],
     ]
 )
-SEGMENTS = np.array([[0, 1, 1, 1, 2, 2, 2], [0, 0, 0, 1, 1, 1, -1]])
+SEGMENTS = np.array([[0, 1, 1, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1, -1]])
 NUM_TOKENS = 5
 
 
