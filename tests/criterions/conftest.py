@@ -30,8 +30,9 @@ def make_criterion() -> Callable[..., Any]:
 
     from ecg_fairseq import criterions  # noqa: F401 - registers them
 
-    def make(label_names: Any = None, **settings: Any) -> Any:
-        name = "binary_cross_entropy_with_logits"
+    def make(
+        label_names: Any = None, name: str = "binary_cross_entropy_with_logits", **settings: Any
+    ) -> Any:
         cfg = OmegaConf.merge(OmegaConf.structured(CRITERION_DATACLASS_REGISTRY[name]), settings)
         task = SimpleNamespace(label_names=label_names)
         return CRITERION_REGISTRY[name].build_criterion(cfg, task)
@@ -51,6 +52,19 @@ def validate() -> Callable[..., dict[str, float]]:
                 with metrics.aggregate() as step:
                     type(criterion).reduce_metrics([log])
                     step.get_smoothed_values()
+        return whole.get_smoothed_values()
+
+    return run
+
+
+@pytest.fixture
+def reduced() -> Callable[..., dict[str, float]]:
+    """Return what a criterion logs for the logging outputs of some steps or processes."""
+    from fairseq import metrics
+
+    def run(criterion: Any, logs: list[dict[str, Any]]) -> Any:
+        with metrics.aggregate(new_root=True) as whole:
+            type(criterion).reduce_metrics(logs)
         return whole.get_smoothed_values()
 
     return run

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _NAMES_SHOWN = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelSource:
     """Labels of recordings.
 
