@@ -14,7 +14,7 @@ from toy_models import build_prefix, save_named_base
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.language_model.answering import DecodingOptions, generate_answers
-from ecg_fairseq.networks.language_model.export import export_checkpoint
+from ecg_fairseq.networks.language_model.export import _unfinished_folder, export_checkpoint
 from ecg_fairseq.networks.language_model.trained_system import load_trained_system
 
 SCRIPT = Path(__file__).with_name("plain_transformers.py")
@@ -174,3 +174,11 @@ def test_a_failed_export_leaves_nothing_behind(adapter, tmp_path, monkeypatch):
     with pytest.raises(EcgError, match=r"cannot write .*No space left"):
         export_checkpoint(adapter[0], tmp_path / "out", merge=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed(tmp_path):
+    for name in (".out.export-a1b2c3d4", ".other.export-a1b2c3d4"):
+        (tmp_path / name / "export").mkdir(parents=True)
+    with _unfinished_folder(tmp_path / "out") as folder:
+        assert Path(folder).is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == [".other.export-a1b2c3d4"]
