@@ -168,6 +168,15 @@ def test_a_string_holds_text_only_in_one_line() -> None:
     assert dictionary.string(torch.tensor([ecg, dictionary.pad()])) == ""
 
 
+def test_a_text_tokenizer_is_asked_about_its_own_rows_only() -> None:
+    task: Any = Task(TEXT)
+    task.text_tokenizer = SimpleNamespace(decode=str)
+    ecg = TEXT.num_rows
+    assert TextDictionary(task).string(torch.tensor([ecg, ecg - 1, 4, ecg + 5])) == str(
+        [ecg - 1, 4]
+    )
+
+
 def test_written_answers_are_text_and_score_to_base_two() -> None:
     dictionary = TextDictionary(Task(TEXT))
     hypotheses = [

@@ -208,17 +208,17 @@ def rows_of(sides: str, idx: list[int]) -> Embeddings:
 
 
 def test_recordings_are_means_in_order_of_first_appearance() -> None:
-    found = rows_of("aaaaab", [9, 2, 9, 2, 2, 9]).by_record()
-    wanted = [[(1 + 16) / 2, -1], [(4 + 64 + 256) / 3, -8 / 3], [1024, -5]]
+    found = rows_of("aaaaaab", [5, 9, 5, 2, 9, 9, 9]).by_record()
+    wanted = [[(1 + 16) / 2, -1], [(4 + 256 + 1024) / 3, -10 / 3], [64, -3], [4096, -6]]
     np.testing.assert_allclose(found.values, wanted, rtol=1e-6)
     assert found.values.dtype == np.float32
-    assert found.sides.tolist() == ["train", "train", "test"]
-    assert found.idx.tolist() == [9, 2, 9]
-    assert found.record_ids.tolist() == ["r9", "r2", "r9"]
-    assert found.patient_ids.tolist() == ["p9", "p2", "p9"]
-    assert found.parts.tolist() == [2, 3, 1]
+    assert found.sides.tolist() == ["train", "train", "train", "test"]
+    assert found.idx.tolist() == [5, 9, 2, 9]
+    assert found.record_ids.tolist() == ["r5", "r9", "r2", "r9"]
+    assert found.patient_ids.tolist() == ["p5", "p9", "p2", "p9"]
+    assert found.parts.tolist() == [2, 3, 1, 1]
     assert found.is_by_record
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_segments_of_unknown_recordings_are_not_joined() -> None:
