@@ -3,8 +3,9 @@
 #
 # usage: bash scripts/test.sh [pytest arguments]   for example: bash scripts/test.sh -m "not slow"
 #
-# Both kinds of test always run; the exit status is that of the first kind that failed. Paths among
-# the arguments start at the project's folder. Golden tensors and recordings are looked for in
+# Both kinds of test always run; the exit status is that of the first kind that failed. Python tests
+# run on all cores, one thread each (-n0 among the arguments: in one process, as --pdb wants it).
+# Paths among the arguments start at the project's folder. Golden tensors and recordings are looked for in
 # $ECG_SHARED (default ../shared); without them the tests that need them are skipped with a reason.
 set -euo pipefail
 
@@ -26,6 +27,8 @@ fi
 
 printf 'test: pytest\n'
 pytest_status=0
-python -m pytest "$@" || pytest_status=$?
+workers=$(python -c 'import os; print(len(os.sched_getaffinity(0)))')
+export OMP_NUM_THREADS=1
+python -m pytest -n "$workers" --dist worksteal "$@" || pytest_status=$?
 [ "$cargo_status" -eq 0 ] || exit "$cargo_status"
 exit "$pytest_status"
