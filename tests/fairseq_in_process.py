@@ -61,10 +61,12 @@ def train(
     manifest_dir: Path, folder: Path, *overrides: str, name: str = "ecg_byte_qa_tiny"
 ) -> Path:
     """Train two small updates; return the last checkpoint."""
-    from fairseq import metrics
+    from fairseq import checkpoint_utils, metrics
     from fairseq_cli.train import main
 
     metrics.reset()
+    # fairseq keeps the best figure of a run in the process, where the next run would find it.
+    vars(checkpoint_utils.save_checkpoint).pop("best", None)
     cfg = compose(
         name,
         f"task.data={manifest_dir}",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {scripts!r})
 from steps.child_process import child_process, end_on_termination
 end_on_termination()
