@@ -19,6 +19,7 @@ MOST_MISSING = 0.2
 # Filling is as long as this at least; no electrode of a patient keeps all leads still that long.
 SHORTEST_FILLING_S = 0.5
 _MOST_RAGGED = 0.05
+_LEAST_MOVING = 0.05
 _GLANCE_S, _BEYOND_DOUBT_MV = 2.0, (0.2, 10.0)
 _SATURATED_SHARE = 0.01
 _SATURATED_MV = 2.0
@@ -269,6 +270,9 @@ def _used_span(record: EcgRecord) -> tuple[int, int]:
         # The last still sample before the first move may belong to the signal.
         start = int(places[0]) + 1 if places[0] + 1 >= size else 0
         end = int(places[-1]) + 1 if total - places[-1] - 1 >= size else total
+        # Of a signal that mostly stands still, what stands still at the ends is no filling.
+        if len(places) < _LEAST_MOVING * (end - start):
+            return 0, total
     return _without_ragged(signal, start, end)
 
 

@@ -94,6 +94,9 @@ def test_what_is_no_filling_stays():
     for signal in (BEATS, short, one):
         record = record_of(signal)
         assert plausible(record)[0] is record
+    step = np.zeros((12, 1500), np.float32)
+    step[:, 200:600] = 1.2
+    assert plausible(record_of(step))[0].num_samples == 1500
     skewed = BEATS.copy()
     skewed[6, :10] = np.nan
     np.testing.assert_array_equal(plausible(record_of(skewed))[0].signal, skewed[:, 10:])
