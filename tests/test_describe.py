@@ -116,7 +116,11 @@ def test_a_yaml_that_is_not_there_names_those_that_are(
     assert main(["describe", "--config", "no_such_yaml"]) == 1
     err = capsys.readouterr().err
     assert "there is no no_such_yaml.yaml" in err
-    assert "shipped are: cmsc_pretraining, " in err
+    assert "there are: cmsc_pretraining, " in err
+    assert main(["describe", "--config", "diagnosis_tinyy"]) == 1
+    assert "did you mean diagnosis_tiny" in capsys.readouterr().err
+    assert main(["describe", "--config", "diagnosis_tiny.yaml"]) == 1
+    assert "did you mean diagnosis_tiny" in capsys.readouterr().err
     assert main(["describe", "adam", "--with-defaults"]) == 1
     assert "belong to --config" in capsys.readouterr().err
 
@@ -188,3 +192,15 @@ def test_every_name_we_register_leads_to_our_class(
         if not classes.get(key, "").startswith("ecg_fairseq.")
     }
     assert not foreign
+
+
+@pytest.mark.parametrize("text", ["a: [1\n b:: 3\n", "\t- x"])
+def test_a_broken_yaml_is_explained(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    words = ["describe", "--config", "broken", "--config-dir"]
+    assert main([*words, str(tmp_path)]) == 1
+    assert "broken.yaml cannot be composed" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "absent")]) == 1
+    assert "is not a folder" in capsys.readouterr().err

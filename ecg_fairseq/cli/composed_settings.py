@@ -6,6 +6,7 @@ alone; what neither says is filled in from fairseq's and our dataclasses where t
 """
 
 import contextlib
+import difflib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -97,21 +98,24 @@ def shipped_names() -> list[str]:
 
 
 def _folder_of(name: str, config_dir: Path | str | None) -> Path:
-    """Return the folder that holds a YAML; EcgError when there is none."""
+    """Return the folder that holds a YAML; EcgError when there is none, with the nearest names."""
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise EcgError(f"--config-dir {config_dir} is not a folder; give the one with {name}.yaml")
     folders = [SHIPPED] if config_dir is None else [Path(config_dir).resolve(), SHIPPED]
     for folder in folders:
         if (folder / f"{name}.yaml").is_file():
             return folder
-    raise EcgError(
-        f"there is no {name}.yaml in {' or '.join(map(str, folders))}; shipped are: "
-        f"{', '.join(shipped_names())}"
-    )
+    known = [path.stem for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    near = difflib.get_close_matches(name.removesuffix(".yaml"), known, 3)
+    advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    raise EcgError(f"there is no {name}.yaml in {' or '.join(map(str, folders))}; {advice}")
 
 
 def _composed(name: str, folder: Path, overrides: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
+    from yaml import YAMLError
 
     GlobalHydra.instance().clear()
     # At level DEBUG hydra tells of its own start.
@@ -122,7 +126,7 @@ def _composed(name: str, folder: Path, overrides: Sequence[str]) -> Any:
             warnings.simplefilter("ignore")
             with initialize_config_dir(str(folder), version_base="1.1"):
                 return compose(name, overrides=list(overrides), return_hydra_config=True)
-    except HydraException as error:
+    except (HydraException, YAMLError) as error:
         reason = " ".join(str(error).split())
         raise EcgError(f"{folder / name}.yaml cannot be composed: {reason}") from error
 

@@ -36,6 +36,8 @@ def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[
         CheckpointError: it is missing, truncated, not a checkpoint, or holds pickled objects.
     """
     path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give a checkpoint file in it (.pt)")
     if not path.is_file():
         raise CheckpointError(f"checkpoint not found: {path}")
     try:

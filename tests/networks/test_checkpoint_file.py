@@ -53,3 +53,8 @@ def test_a_checkpoint_of_another_model_is_named(tmp_path):
     torch.save({"model": {}, "cfg": {"model": {"_name": "wav2vec2"}}, "task_state": {}}, path)
     with pytest.raises(CheckpointError, match=r"model 'wav2vec2'.*wants one of ecg_llm"):
         load_trained_system(path)
+
+
+def test_a_folder_is_said_to_be_one(tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="is a folder; give a checkpoint file in it"):
+        read_checkpoint_file(tmp_path)

@@ -41,7 +41,10 @@ def folder(tmp_path_factory) -> Path:
         for number in range(20)
     ]
     recipe = get_recipe("ecg_byte")
-    prepare(RawDataset("own", sources, "patient"), PrepareOptions(root / "m", recipe, accept_amplitude=True))
+    prepare(
+        RawDataset("own", sources, "patient"),
+        PrepareOptions(root / "m", recipe, accept_amplitude=True),
+    )
     return root / "m"
 
 

@@ -30,6 +30,7 @@ from ecg_fairseq.records.segments.store_segments import (
     is_store_line,
     read_pairs,
     read_rows,
+    refuse_other_splits,
 )
 
 __all__ = ["CmscPairList", "IdentificationList", "SegmentList", "StoredSegment"]
@@ -74,8 +75,9 @@ class SegmentList(SignalList):
         """Use :meth:`load`."""
         self.path = path
         if is_store_line(fields):
-            self._content = read_rows(fields, StoreSource(root))
-            self.sizes = self._content.sizes
+            rows = read_rows(fields, StoreSource(root))
+            refuse_other_splits(fields, path.stem, rows)
+            self._content, self.sizes = rows, rows.sizes
         else:
             self.sizes = _sizes(fields)
             self._content = MatFiles(fields, root)
@@ -153,6 +155,7 @@ class CmscPairList(SignalList):
         fields, commas = _whole_pairs(fields)
         if extension == EXTENSION:
             rows = read_pairs(fields, commas, StoreSource(root))
+            refuse_other_splits(fields, path.stem, rows)
             self._content, self.recordings, self.sizes = rows, rows.ids, rows.sizes
         else:
             self.sizes = _sizes(fields)

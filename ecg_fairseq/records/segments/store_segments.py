@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.readers.text_lines import Fields, distinct_runs, parse_integers, places_of
+from ecg_fairseq.records.record_row import SPLITS
 from ecg_fairseq.records.segments.segment import StoreSource
 
 EXTENSION = "npy"
@@ -73,6 +75,27 @@ def read_pairs(fields: Fields, commas: np.ndarray, source: StoreSource) -> Store
     owners = _owners(recordings, fields, first)
     fields.refuse(recordings[second] != owners, "its two segments are of different recordings")
     return StoreRows(source, np.stack([first, second], axis=1), owners)
+
+
+def refuse_other_splits(fields: Fields, list_name: str, rows: StoreRows) -> None:
+    """Refuse a list of a split that holds recordings of another: a copied or renamed file.
+
+    Args:
+        fields: the list's lines.
+        list_name: of the file, without its ending: ``train``, ``valid_gallery``; lists of other
+            names than a split's may hold anything.
+        rows: what the lines mean.
+
+    Raises:
+        ManifestError: names the first such line.
+    """
+    split = list_name.partition("_")[0]
+    if split in SPLITS:
+        table = RecordTable.shared(rows.source.folder / "records.tsv")
+        fields.refuse(
+            ~table.is_on(split, rows.ids),
+            f"its recording is not on split {split} in records.tsv of {rows.source.folder}",
+        )
 
 
 def _rows_in_store(

@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import shutil
 import time
 from pathlib import Path
 
@@ -114,6 +115,27 @@ def test_signals_are_float32_whatever_is_stored(manifest, tmp_path, dtype):
     assert signal.dtype == np.float32
     error = 0.00051 if dtype == "int16" else 0.0
     assert np.abs(signal - SegmentList.load(manifest / "train.tsv").read(5).signal).max() <= error
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "target"),
+    [
+        (SegmentList, "train", "valid"),
+        (SegmentList, "test", "train"),
+        (CmscPairList, "cmsc/train", "cmsc/test"),
+        (IdentificationList, "identification/valid_probe", "identification/train"),
+    ],
+)
+def test_a_list_of_another_split_under_a_splits_name_is_refused(
+    manifest, tmp_path, kind, source, target
+):
+    copy = Path(shutil.copytree(manifest, tmp_path / "copy"))
+    shutil.copy(copy / f"{source}.tsv", copy / f"{target}.tsv")
+    split = Path(target).name.partition("_")[0]
+    with pytest.raises(ManifestError, match=rf"line \d+.*not on split {split} in records.tsv"):
+        kind.load(copy / f"{target}.tsv")
+    shutil.copy(copy / f"{source}.tsv", copy / f"{Path(target).parent}/own_choice.tsv")
+    assert len(kind.load(copy / f"{Path(target).parent}/own_choice.tsv"))
 
 
 def test_a_copied_list_reads_the_same_and_leaves_mapped_files_behind(manifest):
