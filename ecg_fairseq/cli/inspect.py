@@ -69,7 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _damaged(manifest: Manifest, has_signals: bool) -> list[str]:
-    """Return what is not as it was written: the table of records, labels, a shard of the store."""
+    """Return what is not as it was written: the table of records, labels, a shard of the store.
+
+    What is allowed but worth knowing, such as labels that somebody edited, is noted on stderr.
+    """
     from ecg_fairseq.records.labels.label_files import (
         LABEL_FOLDER,
         MATRIX_FILE,
@@ -87,7 +90,8 @@ def _damaged(manifest: Manifest, has_signals: bool) -> list[str]:
     found = []
     for check, arguments in checks:
         try:
-            check(*arguments)
+            if note := check(*arguments):
+                print(f"note: {note}", file=sys.stderr)
         except ManifestError as error:
             found.append(str(error))
     return found

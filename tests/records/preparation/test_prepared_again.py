@@ -164,9 +164,13 @@ def test_labels_follow_their_table_of_records(labelled, caplog):
     assert "does not say of which records it is" in caplog.text
 
 
-def test_changed_labels_are_said(labelled, caplog):
+def test_changed_labels_are_said(labelled, caplog, capsys):
     path = labelled / "labels/y.npy"
+    assert main(["inspect", str(labelled)]) == 0
+    assert "was changed after" not in capsys.readouterr().err
     np.save(path, 1 - np.load(path))
+    assert main(["inspect", str(labelled)]) == 0
+    assert "was changed after the preparation wrote it" in capsys.readouterr().err
     LabelSource.find(SegmentFolder.open(labelled), None)
     assert "was changed after the preparation wrote it" in caplog.text
 
