@@ -10,12 +10,15 @@ line i is row i); ``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are
 columns are labels; those of 0 and 1 alone are the columns of labels/y.npy. Records of one patient
 must share a ``patient_id``; otherwise each record counts as its own patient, and the manifest says
 so. Questions table: ``record_id``, ``question``, ``answer`` (names separated by ``;``), and
-optionally ``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``).
+optionally ``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``). Without a
+``question_type``, questions with the options yes and no are single-verify, those of other options
+single-choose (single-query where answers are several of the options), the others single-query;
+verify and choose are scored against their options too. Where nothing applies the answer is
+``none``, not an empty cell.
 """
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +26,16 @@ from typing import Any
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.datasets.options import add_split_option, choice_from
+from ecg_fairseq.records.datasets.own_questions import own_question_maker
+from ecg_fairseq.records.datasets.record_names import RecordNames
 from ecg_fairseq.records.labels.label_set import LabelSet
-from ecg_fairseq.records.labels.label_table import truth_of, without_suffix
+from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import (
     QuestionMaker,
-    Questions,
     RawDataset,
     no_questions,
 )
-from ecg_fairseq.records.questions.question import Question, canonical_answer
 from ecg_fairseq.records.readers.any_format import FORMATS, open_array, parse_leads
 from ecg_fairseq.records.readers.csv_table import read_csv_lines
 from ecg_fairseq.records.readers.folder_search import FoundRecord, FoundRecords, find_records
@@ -95,9 +98,13 @@ def own_dataset(data: OwnData) -> RawDataset:
     notes: dict[str, Any] = {}
     if data.path.is_file():
         sources = _array_sources(data, table)
+        names = RecordNames([source.record_id for source in sources])
+        left_out = []
     else:
         found = _find_records(data)
-        sources = _folder_sources(data, table, found.records)
+        names = RecordNames(found.records)
+        sources = _folder_sources(data, table, found.records, names)
+        left_out = _not_listed(data, sources, found.records)
         notes |= {"files_not_used": found.others} if found.others else {}
     sources = [item for item in sources if keep_fraction(item.patient_id, data.fraction, data.seed)]
     has_patients = bool(table) and "patient_id" in table[0]
@@ -107,13 +114,16 @@ def own_dataset(data: OwnData) -> RawDataset:
             "of one patient may end on different sides",
             file=sys.stderr,
         )
-    maker = _question_maker(read_table(data.questions)) if data.questions else no_questions
-    label_set, left_out = own_label_set(table)
-    notes |= {"label_columns_not_0_1": left_out} if left_out else {}
+    maker: QuestionMaker = no_questions
+    if data.questions:
+        maker = own_question_maker(data.questions, read_table(data.questions), names)
+    label_set, other_columns = own_label_set(table)
+    notes |= {"label_columns_not_0_1": other_columns} if other_columns else {}
     return RawDataset(
         "own_data",
         sources,
         data.split,
+        left_out=left_out,
         make_questions=maker,
         label_set=label_set,
         notes={
@@ -218,9 +228,9 @@ def _find_records(data: OwnData) -> FoundRecords:
 
 
 def _folder_sources(
-    data: OwnData, table: Table, records: Mapping[str, FoundRecord]
+    data: OwnData, table: Table, records: Mapping[str, FoundRecord], names: RecordNames
 ) -> list[SourceRecord]:
-    by_name = _match_table(table, records, data)
+    by_name = _match_table(table, names, data)
     return [
         _source(
             by_name[name] if by_name else {},
@@ -235,21 +245,37 @@ def _folder_sources(
     ]
 
 
-def _match_table(table: Table, names: Collection[str], data: OwnData) -> dict[str, dict[str, str]]:
+def _not_listed(
+    data: OwnData, sources: Sequence[SourceRecord], records: Collection[str]
+) -> list[tuple[str, str, str]]:
+    """Return (record id, patient id, reason) of the recordings that the labels table lacks."""
+    listed = {source.record_id for source in sources}
+    absent = [name for name in records if name not in listed]
+    if absent:
+        print(
+            f"{len(absent)} of the {len(records)} recordings below {data.path} are not in "
+            f"{data.labels} and are left out, such as {', '.join(absent[:3])}; skipped.tsv lists "
+            "them",
+            file=sys.stderr,
+        )
+    return [(name, f"record-{name}", "not listed in the labels table") for name in absent]
+
+
+def _match_table(table: Table, names: RecordNames, data: OwnData) -> dict[str, dict[str, str]]:
     """Return record name -> line; a line may give the path below the folder or the file's stem."""
     if table and "record_id" not in table[0]:
         raise ManifestError(f"{data.labels} has no column record_id; it must name the records")
-    stems = Counter(Path(name).name for name in names)
-    by_stem = {Path(name).name: name for name in names if stems[Path(name).name] == 1}
     matched: dict[str, dict[str, str]] = {}
     for row in table:
-        wanted = row["record_id"]
-        wanted = wanted if wanted in names else without_suffix(wanted)
-        name = wanted if wanted in names else by_stem.get(wanted)
+        name = names.find(row["record_id"])
         if name is None or name in matched:
             raise ManifestError(
                 f"{data.labels}: record_id {row['record_id']!r} "
-                + ("occurs twice" if name else f"is not one record below {data.path}")
+                + (
+                    "occurs twice"
+                    if name
+                    else f"is not one record below {data.path}: {names.why_not(row['record_id'])}"
+                )
             )
         matched[name] = row
     return matched
@@ -278,55 +304,4 @@ def _source(
         labels_json=labels_text({key: row[key] for key in row if key not in _RESERVED}),
         report=row.get("report", ""),
         **more,
-    )
-
-
-def _question_maker(table: Table) -> QuestionMaker:
-    for column in ("record_id", "question", "answer"):
-        if column not in table[0]:
-            raise ManifestError(f"the questions table has no column {column}")
-    # Floors are taken per template; without a column, questions of the same words are one template.
-    texts = sorted({cells["question"] for cells in table})
-    templates = {text: number for number, text in enumerate(texts)}
-
-    def make(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:
-        by_id = {row.record_id: row for row in rows}
-        by_id |= {Path(row.record_id).name: row for row in rows}
-        kept: Questions = {split: [] for split in SPLITS}
-        dropped = 0
-        for number, cells in enumerate(table):
-            wanted = cells["record_id"]
-            row = by_id.get(wanted) or by_id.get(without_suffix(wanted))
-            if row is None:
-                dropped += 1
-                continue
-            template_id = templates[cells["question"]]
-            kept[row.split].append(_question(cells, number, row, template_id))
-        if dropped == len(table):
-            raise ManifestError(
-                f"none of the {dropped} questions names a usable record; compare its record_id "
-                f"column with {', '.join(list(by_id)[:3])}, ..."
-            )
-        return kept, {"questions_dropped": {"recording not available": dropped}}
-
-    return make
-
-
-def _question(cells: dict[str, str], number: int, row: RecordRow, template_id: int) -> Question:
-    where = f"questions table line {number + 2}"
-    try:
-        template_id = int(cells.get("template_id") or template_id)
-    except ValueError as error:
-        raise ManifestError(f"{where}: template_id is not an integer") from error
-    options = [name.strip() for name in (cells.get("options") or "").split(";") if name.strip()]
-    return Question(
-        id=cells.get("id") or f"own-{number:07d}",
-        question=cells["question"],
-        answer=canonical_answer(cells["answer"].split(";")),
-        question_type=cells.get("question_type") or "own",
-        record_ids=[row.record_id],
-        patient_ids=[row.patient_id],
-        template_id=template_id,
-        options=options or None,
-        origin="own",
     )

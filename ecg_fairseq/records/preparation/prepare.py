@@ -47,7 +47,7 @@ from ecg_fairseq.records.preparation.percentiles import (
     published_statistics,
     statistics_of,
 )
-from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.preparation.raw_dataset import Questions, RawDataset
 from ecg_fairseq.records.preparation.registered import (
     forget_registered,
     keep_registered,
@@ -65,7 +65,7 @@ from ecg_fairseq.records.preparation.shard_jobs import (
     run_tasks,
 )
 from ecg_fairseq.records.questions.sample import limit_questions
-from ecg_fairseq.records.record_row import RecordRow
+from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord
 
 _MANY_VALUES = 100_000_000
@@ -231,6 +231,7 @@ def _finish(
     statistics = _statistics(rows, results, options)
     questions, notes = raw_dataset.make_questions([row for row in rows if row.is_ok], options.seed)
     questions, sampling = limit_questions(questions, options.max_questions, options.seed)
+    _report_splits_without_questions(questions)
     notes = {**notes, **sampling, **_signal_notes(outcomes)}
     if assignment.moves:
         notes = {**notes, f"records_{raw_dataset.straddle}": len(assignment.moves)}
@@ -316,6 +317,16 @@ def _rows(
         for record_id, patient_id, reason in raw_dataset.left_out
     ]
     return rows
+
+
+def _report_splits_without_questions(questions: Questions) -> None:
+    without = [split for split in SPLITS if not questions.get(split)]
+    if without and any(questions.values()):
+        print(
+            f"no questions on {', '.join(without)}: training on questions needs some on train and "
+            "valid, scores some on test",
+            file=sys.stderr,
+        )
 
 
 def _report_moves(raw_dataset: RawDataset, assignment: Assignment) -> None:
