@@ -7,7 +7,9 @@ In a folder every recording of a known format is taken: WFDB (the PhysioNet chal
 fairseq-signals .mat, CODE-15% .hdf5, MUSE and CardioSoft XML, DICOM, and .npy or .csv arrays with a
 .json sidecar. Labels table: one line a record. ``record_id`` names it (an array may do without:
 line i is row i); ``patient_id``, ``split``, ``age``, ``sex`` and ``report`` are understood, other
-columns are labels; those of 0 and 1 alone are the columns of labels/y.npy. Records of one patient
+columns are labels; those of 0 and 1 are the columns of labels/y.npy (a record with a cell that says
+neither is unlabelled; a column with more than a tenth of such cells is kept as texts). Cells are
+separated by commas, semicolons or tabs. Records of one patient
 must share a ``patient_id``; otherwise each record counts as its own patient, and the manifest says
 so. Questions table: ``record_id``, ``question``, ``answer`` (names separated by ``;``), and
 optionally ``id``, ``question_type``, ``template_id``, ``options`` (separated by ``;``). Without a
@@ -27,9 +29,18 @@ from typing import Any
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.datasets.options import add_split_option, choice_from
 from ecg_fairseq.records.datasets.own_questions import own_question_maker
+from ecg_fairseq.records.datasets.own_tables import (
+    RESERVED,
+    Table,
+    age_of,
+    label_columns,
+    positives_of,
+    read_table,
+    says_nothing,
+    table_notes,
+)
 from ecg_fairseq.records.datasets.record_names import RecordNames
 from ecg_fairseq.records.labels.label_set import LabelSet
-from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import (
     QuestionMaker,
@@ -37,16 +48,14 @@ from ecg_fairseq.records.preparation.raw_dataset import (
     no_questions,
 )
 from ecg_fairseq.records.readers.any_format import FORMATS, open_array, parse_leads
-from ecg_fairseq.records.readers.csv_table import read_csv_lines
 from ecg_fairseq.records.readers.folder_search import FoundRecord, FoundRecords, find_records
+from ecg_fairseq.records.readers.wfdb_comments import parse_sex
 from ecg_fairseq.records.readers.wfdb_header import LOWEST_FS_HZ, millivolts_per_unit
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
 RAW_HELP = "a .npy array (N, L, T), or a folder of records"
 SPLIT_RULES = ("patient", "column")
-_RESERVED = ("record_id", "patient_id", "split", "age", "sex", "report")
-Table = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def own_dataset(data: OwnData) -> RawDataset:
         ManifestError: something is missing or does not fit together; the message says what.
     """
     table = read_table(data.labels) if data.labels else []
-    notes: dict[str, Any] = {}
+    notes = table_notes(data.labels, table) if data.labels else {}
     if data.path.is_file():
         sources = _array_sources(data, table)
         names = RecordNames([source.record_id for source in sources])
@@ -138,33 +147,12 @@ def own_label_set(table: Table) -> tuple[LabelSet | None, list[str]]:
 
     What texts and numbers mean is not guessed; without a column of 0 and 1 there is no label set.
     """
-    columns = [name for name in (table[0] if table else ()) if name and name not in _RESERVED]
-    is_label = {name: all(truth_of(row[name]) is not None for row in table) for name in columns}
-    names = tuple(name for name in columns if is_label[name])
+    names, left_out = label_columns(table)
 
     def positives(row: RecordRow) -> Collection[str] | None:
-        labels = row.labels
-        return [name for name in names if truth_of(str(labels.get(name, "")))]
+        return positives_of(names, row.labels)
 
-    left_out = [name for name in columns if not is_label[name]]
     return (LabelSet("own", names, positives) if names else None), left_out
-
-
-def read_table(path: Path) -> Table:
-    """Read a CSV table with a header line; ManifestError when it is missing or damaged."""
-    lines = read_csv_lines(path, "table")
-    header = next(lines, [])
-    rows = []
-    for number, cells in enumerate(lines, 2):
-        if len(cells) != len(header):
-            raise ManifestError(
-                f"table {path} line {number} has not as many cells as the header; quote texts that "
-                "hold commas"
-            )
-        rows.append(dict(zip(header, cells, strict=True)))
-    if not rows:
-        raise ManifestError(f"table {path} has no lines below its header")
-    return rows
 
 
 def _array_sources(data: OwnData, table: Table) -> list[SourceRecord]:
@@ -290,18 +278,17 @@ def _source(
             f"record {record_id}: column split holds {split!r}; expected one of "
             f"{', '.join(SPLITS)} (or leave --split patient to draw the sides)"
         )
-    try:
-        age = float(row["age"]) if row.get("age") else None
-    except ValueError as error:
-        raise ManifestError(f"record {record_id}: age {row['age']!r} is not a number") from error
+    patient_id = row.get("patient_id", "")
+    if says_nothing(patient_id):
+        patient_id = f"record-{record_id}"
     return SourceRecord(
         record_id=record_id,
-        patient_id=row.get("patient_id") or f"record-{record_id}",
+        patient_id=patient_id,
         path=str(path),
         split=split,
-        age=age,
-        sex=row.get("sex", ""),
-        labels_json=labels_text({key: row[key] for key in row if key not in _RESERVED}),
+        age=age_of(row.get("age", ""), f"record {record_id}"),
+        sex=parse_sex(row.get("sex", "")),
+        labels_json=labels_text({key: row[key] for key in row if key not in RESERVED}),
         report=row.get("report", ""),
         **more,
     )

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.readers.csv_table import read_csv_lines
+from ecg_fairseq.records.readers.csv_table import read_csv_lines, read_user_lines
 from ecg_fairseq.records.source_record import SourceRecord
 
-_TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+_TRUTH = {
+    **dict.fromkeys(("1", "1.0", "1,0", "true"), True),
+    **dict.fromkeys(("0", "0.0", "0,0", "false"), False),
+}
 _NOT_LABELS = ("patient_id", "subject_id", "split", "age", "sex", "report", "source", "dataset")
 _INDEX_TABLES = ("meta_split.csv", "meta.csv")
 _SUFFIXES = (".mat", ".hea", ".dat", ".xml", ".npy", ".csv", ".dcm")
@@ -61,7 +64,7 @@ def read_label_table(
         ManifestError: the table is missing or damaged, holds other values than 0 and 1, or names a
             recording twice.
     """
-    lines = read_csv_lines(path, "label table")
+    lines = read_user_lines(path, "label table")
     header = next(lines, [])
     key = next((name for name in _key_names(id_columns) if name in header), None)
     columns = [(n, name) for n, name in enumerate(header) if _is_label(name, id_columns)]

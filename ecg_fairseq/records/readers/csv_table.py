@@ -13,6 +13,8 @@ from typing import Any
 
 from ecg_fairseq.errors import EcgError, ManifestError
 
+_DELIMITERS = (",", ";", "\t")
+
 
 def read_csv_lines(
     path: Path | str,
@@ -39,6 +41,31 @@ def read_csv_lines(
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         named = f"{what} {path}".strip()
         raise error(f"{named} cannot be read: {cause}{advice}") from cause
+
+
+def read_user_lines(path: Path | str, what: str) -> Iterator[list[str]]:
+    """Yield the cells of a table that a user wrote, without outer blanks.
+
+    Cells are separated by commas, semicolons or tabs, whichever the header has the most of.
+
+    Raises:
+        ManifestError: it is missing or damaged, or a column is there twice.
+    """
+    headers = {mark: next(read_csv_lines(path, what, delimiter=mark), []) for mark in _DELIMITERS}
+    delimiter = max(_DELIMITERS, key=lambda mark: len(headers[mark]))
+    names = [name.strip() for name in headers[delimiter] if name.strip()]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ManifestError(
+            f"{what} {path} has the column {doubled[0]} twice; its columns must be all different: "
+            "leave one, or rename it"
+        )
+    # A blank behind a delimiter would make a quote part of the text.
+    lines = read_csv_lines(path, what, delimiter=delimiter, skipinitialspace=True)
+    for cells in lines:
+        stripped = [cell.strip() for cell in cells]
+        if any(stripped):
+            yield stripped
 
 
 def rows_of(header: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[dict[str, str]]:
