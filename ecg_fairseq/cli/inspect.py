@@ -64,6 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"DAMAGED: {text}")
     for leak in leaks:
         print(f"LEAK: {leak}")
+    for report in reports:
+        if unknown := report["patients_unknown"]:
+            print(
+                f"leakage check: patients unknown: {unknown} of "
+                f"{sum(report['records'].values())} records of {report['path']} count as their own "
+                "patient each, so those of one patient may be on several sides"
+            )
     print(f"leakage check: {len(leaks)} found" if leaks else "leakage check: nothing found")
     return 1 if leaks or damaged else 0
 
@@ -112,12 +119,26 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
         "split_hash": manifest.split_hash,
         "records": {split: len(found) for split, found in lines.items()},
         "patients": {split: len(np.unique(patients[found])) for split, found in lines.items()},
+        "patients_unknown": _num_without_patient(manifest, np.concatenate(list(lines.values()))),
         "segments": {split: int(table.num_segments[found].sum()) for split, found in lines.items()},
         "questions": {split: len(manifest.questions(split)) for split in SPLITS},
         "skipped": int((~table.is_ok).sum()),
         "store": {key: value for key, value in meta["store"].items() if key != "shards"},
         "statistics": meta["statistics"],
     }
+
+
+def _num_without_patient(manifest: Manifest, lines: np.ndarray) -> int:
+    """Return how many records count as their own patient because nobody said whose they are."""
+    note = str(manifest.meta.get("patients", ""))
+    # Some datasets have one record of each patient, as published.
+    if note.startswith("each record its own patient") and not note.endswith("as published"):
+        return len(lines)
+    if not manifest.meta.get("records_without_patient"):
+        return 0
+    ids = manifest.records.record_ids.texts(lines)
+    patients = manifest.records.patient_ids.texts(lines)
+    return sum(patient == f"record-{name}" for name, patient in zip(ids, patients, strict=True))
 
 
 def _labels(manifest: Manifest) -> dict[str, Any]:

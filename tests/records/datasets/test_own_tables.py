@@ -4,13 +4,17 @@ import unicodedata
 
 import numpy as np
 import pytest
+from foreign_files import made_steps
 
+from ecg_fairseq.cli.main import main
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.own_data import OwnData, own_dataset, own_label_set
 from ecg_fairseq.records.datasets.own_tables import age_of, nearly_equal, read_table
 from ecg_fairseq.records.labels.label_table import read_label_table
+from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
 from ecg_fairseq.records.record_row import RecordRow
 from ecg_fairseq.records.source_record import SourceRecord
+from ecg_fairseq.signal.recipes import get_recipe
 
 
 def sources_of(tmp_path, text: str, encoding: str = "utf-8"):
@@ -141,3 +145,21 @@ def test_a_label_table_may_have_any_delimiter(tmp_path):
     path = tmp_path / "l.csv"
     path.write_text("record_id; AF\nr0 ;1\n")
     assert read_label_table(path, [SourceRecord("r0", "p0", "x")]).positives == {"r0": ("AF",)}
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"), [(None, "4 of 4"), (["p", "p", "", ""], "2 of 4"), (list("abcd"), None)]
+)
+def test_inspect_says_whose_patients_are_unknown(tmp_path, capsys, patients, said):
+    np.save(tmp_path / "a.npy", np.stack([made_steps(12, 5000, n) for n in range(4)]) / 1000.0)
+    lines = [f"r{n}" + (f",{patients[n]}" if patients else "") for n in range(4)]
+    header = "record_id,patient_id" if patients else "record_id"
+    (tmp_path / "l.csv").write_text("\n".join([header, *lines]) + "\n")
+    data = OwnData(tmp_path / "a.npy", fs_hz=500.0, labels=tmp_path / "l.csv")
+    options = PrepareOptions(tmp_path / "m", get_recipe("ecg_byte_10s"), progress="silent")
+    prepare(own_dataset(data), options)
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "m")]) == 0
+    out = capsys.readouterr().out
+    assert "leakage check: nothing found" in out
+    assert (f"patients unknown: {said} records" in out) if said else ("unknown" not in out)
