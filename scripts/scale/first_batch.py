@@ -11,7 +11,12 @@ _BATCH_SIZE = 8
 
 def first_batch(name: str, folder: str) -> dict[str, Any]:
     """Return the batch of a task with its default settings."""
-    from fairseq.dataclass.configs import CommonConfig
+    from fairseq.dataclass.configs import (
+        CheckpointConfig,
+        CommonConfig,
+        CommonEvalConfig,
+        DatasetConfig,
+    )
     from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY
     from omegaconf import OmegaConf
 
@@ -23,7 +28,9 @@ def first_batch(name: str, folder: str) -> dict[str, Any]:
             "task": OmegaConf.structured(TASK_DATACLASS_REGISTRY[name]),
             "common": OmegaConf.structured(CommonConfig),
             "criterion": {"_name": "wav2vec2"},
-            "checkpoint": {"save_dir": "checkpoints"},
+            "checkpoint": OmegaConf.structured(CheckpointConfig),
+            "dataset": OmegaConf.structured(DatasetConfig),
+            "common_eval": OmegaConf.structured(CommonEvalConfig),
         }
     )
     root.task.data = folder
