@@ -1,8 +1,10 @@
 """`ecg-fairseq describe` shows every field of what is registered; what we register is ours."""
 
 import ast
+import dataclasses
 import enum
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ import pytest
 import yaml
 
 from ecg_fairseq.cli import describe
+from ecg_fairseq.cli.composed_settings import SETTING_GROUPS
 from ecg_fairseq.cli.main import main
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -108,6 +111,46 @@ def test_prints_a_yaml_of_the_user_with_every_default(
     (tmp_path / "mine.yaml").write_text("defaults:\n  - shared/task/absent\n  - _self_\n")
     assert main(arguments) == 1
     assert "mine.yaml cannot be composed" in capsys.readouterr().err
+
+
+def test_the_groups_of_settings_are_fairseqs() -> None:
+    from fairseq.dataclass.configs import FairseqConfig
+
+    names = {field.name for field in dataclasses.fields(FairseqConfig)} - {"_name"}
+    assert set(SETTING_GROUPS) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "mine",
+            "optimisation:\n  max_update: 3\n",
+            "optimisation, .*did you mean optimization",
+        ),
+        ("mine", "seed: 1\n", "sets seed.*there are common, common_eval"),
+        ("mine", "defaults:\n  - parts/one\n  - _self_\n", "sets parts.*@package _global_"),
+        ("parts/one", "", "sets parts.*@package _global_"),
+    ],
+)
+def test_what_training_would_refuse_is_refused(
+    name: str, text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/one.yaml").write_text("dataset:\n  batch_size: 4\n")
+    (tmp_path / "mine.yaml").write_text(text)
+    words = ["describe", "--config", name, "--config-dir", str(tmp_path)]
+    for more in ([], ["--json"]):
+        assert main([*words, *more]) == 1
+        assert re.search(message, capsys.readouterr().err)
+    assert main([*words, "--with-defaults"]) == 1
+    # With its first line the same part is taken, by both.
+    part = tmp_path / "parts/one.yaml"
+    part.write_text("# @package _global_\n" + part.read_text())
+    capsys.readouterr()
+    is_part = "parts" in name + text
+    for more in ([], ["--with-defaults"]):
+        assert main([*words, *more]) == (0 if is_part else 1)
 
 
 def test_a_yaml_that_is_not_there_names_those_that_are(

@@ -18,6 +18,12 @@ from ecg_fairseq.errors import EcgError
 SHIPPED = Path(__file__).resolve().parents[1] / "config"
 # Hydra's own group has some hundred settings; these are the ones that our YAMLs set.
 _HYDRA_KEYS = ("run", "output_subdir")
+# fairseq's groups, which are all that training takes; written down so that fairseq is not needed.
+SETTING_GROUPS = (
+    *("common", "common_eval", "distributed_training", "dataset", "optimization", "checkpoint"),
+    *("bmuf", "generation", "eval_lm", "interactive", "model", "task", "criterion", "optimizer"),
+    *("lr_scheduler", "scoring", "bpe", "tokenizer", "ema"),
+)
 
 
 def composed_settings(
@@ -34,7 +40,8 @@ def composed_settings(
         Group -> settings, ``hydra`` among them. Links such as ``${model.llm}`` stay as they are.
 
     Raises:
-        EcgError: there is no such YAML, or hydra cannot merge it; hydra's sentence is kept.
+        EcgError: there is no such YAML, or hydra cannot merge it (hydra's sentence is kept), or it
+            has groups that fairseq does not know, which training would refuse.
     """
     from omegaconf import OmegaConf
 
@@ -44,7 +51,22 @@ def composed_settings(
     settings = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(settings, dict)
     hydra = settings.pop("hydra")
+    _refuse_unknown_groups(f"{folder / name}.yaml", settings)
     return {"hydra": {key: hydra[key] for key in _HYDRA_KEYS}, **settings}
+
+
+def _refuse_unknown_groups(path: str, settings: dict[str, Any]) -> None:
+    for name in settings:
+        # Not a group: the name that fairseq's own dataclass of all settings has.
+        if name in SETTING_GROUPS or name == "_name":
+            continue
+        near = difflib.get_close_matches(str(name), SETTING_GROUPS, 1)
+        advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(SETTING_GROUPS)}"
+        raise EcgError(
+            f"{path} sets {name}, which is no group of fairseq's settings, so training refuses it; "
+            f"{advice} (settings of a file in a folder land under the folder's name unless its "
+            "first line is `# @package _global_`)"
+        )
 
 
 def full_settings(

@@ -9,6 +9,7 @@ whole checkpoint beside it.
 
 import logging
 import os
+import pickle
 import shutil
 import time
 import zipfile
@@ -21,7 +22,7 @@ from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
 from ecg_fairseq.errors import CheckpointError, EcgError, first_line
-from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.checkpoint_file import pickle_refusal, read_checkpoint_file
 
 logger = logging.getLogger(__name__)
 LAST_CHECKPOINT = "checkpoint_last.pt"
@@ -31,13 +32,18 @@ _TRIES = 3
 _SECONDS_BETWEEN_TRIES = 2.5
 
 _fairseq_copy = PathManager.copy
+_fairseq_load = checkpoint_utils.load_checkpoint_to_cpu
 _fairseq_save = checkpoint_utils.torch_persistent_save
 
 
 def make_copies_whole() -> None:
-    """Let fairseq save and copy checkpoints so that no half file stands under a final name."""
+    """Let fairseq save and copy checkpoints so that no half file stands under a final name.
+
+    And let it refuse pickled objects in our words.
+    """
     PathManager.copy = staticmethod(copy_whole)
     checkpoint_utils.torch_persistent_save = save_whole
+    checkpoint_utils.load_checkpoint_to_cpu = load_plain
 
 
 def copy_whole(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
@@ -82,6 +88,19 @@ def save_whole(obj: Any, filename: str, async_write: bool = False) -> None:
             if number == _TRIES:
                 raise _cannot_write(filename, error) from error
             time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def load_plain(path: str, *arguments: Any, **options: Any) -> Any:
+    """Load a checkpoint in the place of ``load_checkpoint_to_cpu``, which fairseq leaves to torch.
+
+    Raises:
+        CheckpointError: it holds more than plain types and tensors, or is damaged.
+    """
+    try:
+        return _fairseq_load(path, *arguments, **options)
+    except pickle.UnpicklingError as cause:
+        # The cause is not shown: it tells how to run what is inside all the same.
+        raise pickle_refusal(path, cause) from None
 
 
 def _to_disk(stream: Any) -> None:

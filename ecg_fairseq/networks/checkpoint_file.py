@@ -1,6 +1,7 @@
 """Reads fairseq checkpoints without fairseq and without executing anything in them."""
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 
 from ecg_fairseq.errors import CheckpointError, first_line
 
+# How torch names an object that a file asks for and that is no plain type or tensor.
+_FOREIGN_NAME = re.compile(r"GLOBAL ([\w.]+)")
 # What torch's restricted reader runs into when instructions of a pickle are damaged.
 _DAMAGED_PICKLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
@@ -23,6 +26,24 @@ def model_settings(state: Mapping[str, Any]) -> dict[str, Any]:
     cfg = state.get("cfg")
     model = cfg.get("model") if isinstance(cfg, dict) else None
     return model if isinstance(model, dict) else {}
+
+
+def pickle_refusal(path: Path | str, cause: pickle.UnpicklingError) -> CheckpointError:
+    """Return the error about a file that asks for more than plain types and tensors.
+
+    torch's own message is left out: it tells how to switch its check off, which would run what is
+    inside.
+    """
+    found = _FOREIGN_NAME.search(str(cause))
+    what = (
+        f"holds pickled objects (it names {found[1]})"
+        if found
+        else "holds pickled objects or is damaged"
+    )
+    return CheckpointError(
+        f"checkpoint {path} {what}, and is not loaded: such files could run code; give a "
+        "checkpoint of this package, or bring a published one in with `ecg-fairseq convert`"
+    )
 
 
 def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[str, Any]:
@@ -44,10 +65,7 @@ def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[
         is_mapped = only_settings and zipfile.is_zipfile(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError as cause:
-        raise CheckpointError(
-            f"checkpoint {path} holds pickled objects or is damaged, and is not loaded: files from "
-            f"elsewhere could run code ({first_line(cause)})"
-        ) from cause
+        raise pickle_refusal(path, cause) from cause
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, *_DAMAGED_PICKLE) as cause:
         raise CheckpointError(
             f"checkpoint {path} is truncated or not a torch file: {first_line(cause)}"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from mutation import NUM_FILES, mutated
 
-from ecg_fairseq.records.datasets.incart import incart_dataset
+from ecg_fairseq.records.datasets.incart import OWN_LAYOUT as INCART_LAYOUT
 from ecg_fairseq.records.datasets.ludb import ludb_dataset
 from ecg_fairseq.records.datasets.physionet_2021 import ChallengeChoice, challenge_dataset
-from ecg_fairseq.records.datasets.ptb import ptb_diagnostic_dataset
+from ecg_fairseq.records.datasets.ptb import OWN_LAYOUT as PTB_LAYOUT
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 
 TOKENS = (
@@ -42,14 +42,16 @@ def challenge(folder: Path) -> RawDataset:
     [
         (CHALLENGE, "g1/E{:05d}.hea", challenge),
         (LUDB, "data/{}.hea", ludb_dataset),
-        (INCART, "I{:02d}.hea", incart_dataset),
-        (PTB, "patient{0:04d}/s{0}.hea", ptb_diagnostic_dataset),
+        (INCART, "I{:02d}.hea", INCART_LAYOUT.dataset),
+        (PTB, "patient{0:04d}/s{0}.hea", PTB_LAYOUT.dataset),
     ],
     ids=["challenge", "ludb", "incart", "ptb"],
 )
 def test_mutated_headers_never_end_a_scan(tmp_path, sound, pattern, make):
     generator = np.random.default_rng(11)
-    per_round = 100 if make is incart_dataset else NUM_FILES  # INCART's names have two digits
+    per_round = (
+        100 if make == INCART_LAYOUT.dataset else NUM_FILES
+    )  # INCART's names have two digits
     for _ in range(NUM_FILES // per_round):
         for number in range(per_round):
             path = tmp_path / pattern.format(number)

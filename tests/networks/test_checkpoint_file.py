@@ -1,5 +1,7 @@
 """Foreign and damaged checkpoints: nothing in them runs, and the message says what is wrong."""
 
+import argparse
+import datetime
 import os
 import pickle
 
@@ -28,6 +30,27 @@ def test_pickled_code_is_not_executed(tmp_path):
     with pytest.raises(CheckpointError):
         read_checkpoint_file(trap)
     assert not flag.exists()
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (Trap("x"), "posix.mkdir"),
+        (datetime.date(2026, 1, 1), "datetime.date"),
+        (argparse.Namespace(seed=1), "argparse.Namespace"),
+        (len, "len"),
+    ],
+)
+def test_a_refusal_names_what_was_met_and_passes_no_advice_on(tmp_path, content, named, is_zip):
+    path = tmp_path / "foreign.pt"
+    torch.save({"model": {}, "args": content}, path, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(CheckpointError, match=r"ecg-fairseq convert") as raised:
+        read_checkpoint_file(path)
+    text = str(raised.value)
+    assert named in text
+    for advice in ("weights_only", "trust", "two options", "\x1b"):
+        assert advice not in text
 
 
 def test_missing_truncated_and_other_files(tmp_path):

@@ -12,13 +12,12 @@ import argparse
 import re
 from pathlib import Path
 
-from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.errors import RecordError
+from ecg_fairseq.records.datasets.header_layout import HeaderLayout
 from ecg_fairseq.records.datasets.physionet_2021 import (
     add_challenge_options,
     dataset_of_either_layout,
 )
-from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
-from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.wfdb_comments import (
     comment_lines,
@@ -30,7 +29,6 @@ from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
 RAW_HELP = "the database's own folder, or the challenge's training/"
-_HEADERS = "I[0-9][0-9].hea"
 _PATIENT = re.compile(r"patient\s+(\d{1,6})", re.IGNORECASE)
 
 
@@ -41,37 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def make_dataset(arguments: argparse.Namespace) -> RawDataset:
     """Return the dataset the arguments ask for."""
-    return dataset_of_either_layout(
-        arguments, "incart", "st_petersburg_incart", is_incart, incart_dataset
-    )
-
-
-def is_incart(folder: Path) -> bool:
-    """Say whether a folder has the database's own layout."""
-    return any(folder.glob(_HEADERS))
-
-
-def incart_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -> RawDataset:
-    """Return the database as a dataset; splits are drawn by patient, labels are findings.
-
-    Args:
-        folder: holds ``I01.hea`` and so on.
-        fraction: share of the patients to keep.
-
-    Raises:
-        ManifestError: no header is there.
-    """
-    headers = sorted(folder.glob(_HEADERS))
-    if not headers:
-        raise ManifestError(f"no WFDB header {_HEADERS} in {folder}; check the folder")
-    sources = [_source(path) for path in headers]
-    return RawDataset(
-        "incart",
-        [item for item in sources if keep_fraction(item.patient_id, fraction, seed)],
-        "patient",
-        label_set=label_set_of_what_occurs("findings", ("findings",), sources),
-        notes={"patients": "the comments `patient N`"},
-    )
+    return dataset_of_either_layout(arguments, OWN_LAYOUT, "st_petersburg_incart")
 
 
 def _source(path: Path) -> SourceRecord:
@@ -99,3 +67,8 @@ def _source(path: Path) -> SourceRecord:
 def _parts(text: str) -> list[str]:
     parts = (part.strip() for part in text.split(","))
     return list(dict.fromkeys(part for part in parts if part))
+
+
+OWN_LAYOUT = HeaderLayout(
+    "incart", "I[0-9][0-9].hea", "findings", "the comments `patient N`", _source
+)

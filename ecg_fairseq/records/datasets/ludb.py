@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.datasets.header_layout import RecordNaming
 from ecg_fairseq.records.datasets.options import add_split_option
 from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
@@ -32,6 +33,7 @@ RAW_HELP = "LUDB's folder (holds data/1.hea)"
 # name of a label set -> kinds of labels
 LABEL_SETS = {"all": ("rhythm", "heart_axis", "diagnoses"), "rhythm": ("rhythm",)}
 _TABLE = "ludb.csv"
+_NAMING = RecordNaming("LUDB", "", "1")
 _DIAGNOSES = re.compile(r"<diagnoses>\s*:?", re.IGNORECASE)
 _RHYTHM, _AXIS = "rhythm:", "electric axis of the heart:"
 
@@ -96,13 +98,15 @@ def ludb_dataset(
             f"no WFDB header (*.hea) in {data}; expected LUDB's folder with data/1.hea"
         )
     headers.sort(key=lambda path: (len(path.stem), path.stem))
-    sources = [_source(path) for path in headers]
+    own, others = _NAMING.own(headers, folder)
+    sources = [_source(path) for path in own]
     kept = [item for item in sources if keep_fraction(item.patient_id, fraction, seed)]
     return RawDataset(
         "ludb",
         kept,
         "patient",
-        left_out=_not_here(folder, {source.record_id for source in sources}),
+        left_out=[(path.stem, path.stem, _NAMING.why_left_out()) for path in others]
+        + _not_here(folder, {source.record_id for source in sources}),
         label_set=label_set_of_what_occurs(label_set, LABEL_SETS[label_set], sources),
         notes={"patients": "each record its own patient, as published"},
     )

@@ -9,13 +9,14 @@ several records each): --sources recommended. Reyna et al., CinC 2021; fact shee
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.progress import track
+from ecg_fairseq.records.datasets.header_layout import HeaderLayout
 from ecg_fairseq.records.datasets.options import add_split_option, choice_from
 from ecg_fairseq.records.datasets.physionet_2021_files import (
     SOURCE_GROUPS,
@@ -37,10 +38,6 @@ _PATIENTS = (
     "chapman_shaoxing and ningbo; ptb and st_petersburg_incart hold several, and so does ptb-xl "
     "unless --ptb-xl names PTB-XL's folder)"
 )
-
-
-# Called with the folder, the share of the patients to keep, and the seed.
-OwnDataset = Callable[[Path, float, int], RawDataset]
 
 
 @dataclass(frozen=True)
@@ -209,35 +206,25 @@ def challenge_choice(
     )
 
 
-def _refuse_challenge_options(arguments: argparse.Namespace) -> None:
-    """Refuse options that only the challenge's copy of a database knows; ManifestError."""
-    if arguments.drop_flat_leads or arguments.label_set != _LABEL_SET:
-        raise ManifestError(
-            f"{arguments.raw_dir} is the database in its own layout; --label-set and "
-            "--drop-flat-leads are for the challenge's copy of it: leave them out"
-        )
-
-
 def dataset_of_either_layout(
-    arguments: argparse.Namespace,
-    dataset: str,
-    source: str,
-    is_own_layout: Callable[[Path], bool],
-    own_dataset: OwnDataset,
+    arguments: argparse.Namespace, layout: HeaderLayout, source: str
 ) -> RawDataset:
     """Return a database's records, in its own layout or as the challenge's copy of it.
 
     Args:
         arguments: with the options of :func:`add_challenge_options`.
-        dataset: name for the manifest.
+        layout: the database's own.
         source: the challenge's name of the database.
-        is_own_layout: whether a folder is the database's own.
-        own_dataset: reads the database's own layout.
 
     Raises:
         ManifestError: the folder is neither, or options are given that only the copy knows.
     """
-    if is_own_layout(arguments.raw_dir):
-        _refuse_challenge_options(arguments)
-        return own_dataset(arguments.raw_dir, arguments.fraction, arguments.seed)
-    return challenge_dataset(arguments.raw_dir, challenge_choice(arguments, dataset, (source,)))
+    if not layout.is_in(arguments.raw_dir):
+        choice = challenge_choice(arguments, layout.name, (source,))
+        return challenge_dataset(arguments.raw_dir, choice)
+    if arguments.drop_flat_leads or arguments.label_set != _LABEL_SET:
+        raise ManifestError(
+            f"{arguments.raw_dir} is the database in its own layout; --label-set and "
+            "--drop-flat-leads are for the challenge's copy of it: leave them out"
+        )
+    return layout.dataset(arguments.raw_dir, arguments.fraction, arguments.seed)

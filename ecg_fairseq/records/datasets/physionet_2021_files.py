@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.records.datasets.header_layout import RecordNaming
 from ecg_fairseq.records.labels.snomed_codes import parse_codes
 from ecg_fairseq.records.readers.wfdb_comments import (
     comment_lines,
@@ -53,6 +54,17 @@ _FIRST_DOWNLOAD = {
     "ningbo": "WFDB_Ningbo",
 }
 _LAST_CHAPMAN = 10646
+_PREFIXES = {
+    "cpsc_2018": ("A", 4),
+    "cpsc_2018_extra": ("Q", 4),
+    "st_petersburg_incart": ("I", 4),
+    "ptb": ("S", 4),
+    "ptb-xl": ("HR", 5),
+    "georgia": ("E", 5),
+    "chapman_shaoxing": ("JS", 5),
+    "ningbo": ("JS", 5),
+    "": ("JS", 5),
+}
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,12 @@ def find_records(folder: Path, sources: Sequence[str]) -> FoundFiles:
     for root, source in _source_folders(folder, sources):
         headers, signals, lists = _files_below(root)
         have = {path.stem for path in headers}
-        for path in headers:
+        naming = _naming(source)
+        own, others = naming.own(headers, root)
+        for path in own:
             _add(scan, path, root, source)
+        reason = naming.why_left_out()
+        scan.left_out.extend((path.stem, path.stem, reason) for path in others)
         for name in dict.fromkeys(path.stem for path in signals if path.stem not in have):
             reason = f"no header {name}.hea beside {name}.mat; copy it again"
             scan.left_out.append((name, name, reason))
@@ -107,6 +123,13 @@ def find_records(folder: Path, sources: Sequence[str]) -> FoundFiles:
     if not scan.records:
         raise ManifestError(f"no WFDB header (*.hea) below {folder}; check the folder")
     return scan
+
+
+def _naming(source: str) -> RecordNaming:
+    """Return how a source calls its records; an empty one is both of CSN's hospitals."""
+    prefix, digits = _PREFIXES[source]
+    what = f"the challenge's {source or ' and '.join(CSN)}"
+    return RecordNaming(what, prefix, f"{prefix}{1:0{digits}d}")
 
 
 def _files_below(root: Path) -> tuple[list[Path], list[Path], list[Path]]:

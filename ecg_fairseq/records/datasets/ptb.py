@@ -11,13 +11,12 @@ Bousseljot et al. 1995, doi 10.13026/C28C71.
 import argparse
 from pathlib import Path
 
-from ecg_fairseq.errors import ManifestError, RecordError
+from ecg_fairseq.errors import RecordError
+from ecg_fairseq.records.datasets.header_layout import HeaderLayout
 from ecg_fairseq.records.datasets.physionet_2021 import (
     add_challenge_options,
     dataset_of_either_layout,
 )
-from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
-from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.wfdb_comments import (
     comment_lines,
@@ -29,7 +28,6 @@ from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
 RAW_HELP = "the database's own folder, or the challenge's training/"
-_HEADERS = "patient*/*.hea"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,37 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def make_dataset(arguments: argparse.Namespace) -> RawDataset:
     """Return the dataset the arguments ask for."""
-    return dataset_of_either_layout(
-        arguments, "ptb", "ptb", is_ptb_diagnostic, ptb_diagnostic_dataset
-    )
-
-
-def is_ptb_diagnostic(folder: Path) -> bool:
-    """Say whether a folder has the database's own layout."""
-    return any(folder.glob(_HEADERS))
-
-
-def ptb_diagnostic_dataset(folder: Path, fraction: float = 1.0, seed: int = 0) -> RawDataset:
-    """Return the database as a dataset; splits are drawn by patient, labels are diagnoses.
-
-    Args:
-        folder: holds ``patient001/`` and so on.
-        fraction: share of the patients to keep.
-
-    Raises:
-        ManifestError: no header is there.
-    """
-    headers = sorted(path for path in folder.glob(_HEADERS) if not path.name.startswith("."))
-    if not headers:
-        raise ManifestError(f"no WFDB header {_HEADERS} below {folder}; check the folder")
-    sources = [_source(path) for path in headers]
-    return RawDataset(
-        "ptb",
-        [item for item in sources if keep_fraction(item.patient_id, fraction, seed)],
-        "patient",
-        label_set=label_set_of_what_occurs("diagnosis", ("diagnosis",), sources),
-        notes={"patients": "the folders patientNNN"},
-    )
+    return dataset_of_either_layout(arguments, OWN_LAYOUT, "ptb")
 
 
 def _source(path: Path) -> SourceRecord:
@@ -93,3 +61,6 @@ def _source(path: Path) -> SourceRecord:
         sex=parse_sex(comment_value(comments, "sex")),
         labels_json=labels_text(labels),
     )
+
+
+OWN_LAYOUT = HeaderLayout("ptb", "patient*/*.hea", "diagnosis", "the folders patientNNN", _source)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import traceback
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         "--shard", type=_shard, metavar="i/n", help="write only part i of n (0/n to (n-1)/n)"
     )
     parser.add_argument(
-        "--fraction", type=float, default=1.0, help="share of the patients to use (default 1)"
+        "--fraction", type=_share, default=1.0, help="share of the patients to use (default 1)"
     )
     parser.add_argument(
         "--max-skip-fraction",
@@ -100,6 +101,18 @@ def _shard(text: str) -> tuple[int, int]:
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
         raise argparse.ArgumentTypeError(f"{text!r}; expected i/n with 0 <= i < n")
     return int(index), int(count)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected a share above 0 and at most 1, as 0.1 for a tenth of the patients"
+        )
+    return value
 
 
 def options_from(arguments: argparse.Namespace) -> PrepareOptions:

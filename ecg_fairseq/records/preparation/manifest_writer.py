@@ -41,6 +41,8 @@ from ecg_fairseq.records.segments.pair_lists import (
 )
 from ecg_fairseq.signal.recipe import Recipe
 
+SKIPPED_FILE = "skipped.tsv"
+
 
 @dataclass
 class ManifestContent:
@@ -84,7 +86,7 @@ def write_manifest(folder: Path | str, content: ManifestContent) -> dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     store = _describe_store(content)
     write_records(folder / "records.tsv", content.records)
-    write_skipped(folder / "skipped.tsv", content.records)
+    write_skipped(folder / SKIPPED_FILE, content.records)
     reader = Store(folder, store, content.recipe.shape)
     for split in SPLITS:
         _write_segments(folder, split, content.records, reader, content.recipe.num_values)

@@ -11,7 +11,7 @@ import argparse
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,13 @@ from ecg_fairseq.records.preparation.command_line import (
     options_from,
     preparation_parser,
 )
-from ecg_fairseq.records.preparation.folder import COMMAND_FILE, PLAN_FILE, preparation_plan
+from ecg_fairseq.records.preparation.folder import (
+    COMMAND_FILE,
+    PLAN_FILE,
+    preparation_plan,
+    remove,
+)
+from ecg_fairseq.records.preparation.manifest_writer import SKIPPED_FILE
 from ecg_fairseq.records.preparation.prepare import prepare, records_per_shard
 from ecg_fairseq.records.preparation.raw_dataset import DatasetModule, RawDataset
 from ecg_fairseq.records.preparation.shard_jobs import WORK_FOLDER, done_file
@@ -77,10 +83,11 @@ def merge(
         )
     with locked_folder(out, "merge"):
         _check_out(out, found)
-        write_json(out / WORK_FOLDER / PLAN_FILE, found[0].plan)
-        for index, folder in chosen.items():
-            _take_shard(index, folder, out)
-        return prepare(raw_dataset, options)
+        with _nothing_left_when_refused(out):
+            write_json(out / WORK_FOLDER / PLAN_FILE, found[0].plan)
+            for index, folder in chosen.items():
+                _take_shard(index, folder, out)
+            return prepare(raw_dataset, options)
 
 
 def _is_changed(raw_dataset: RawDataset, chosen: dict[int, Path]) -> bool:
@@ -138,7 +145,10 @@ def _dataset(part: _Part, find_dataset: FindDataset) -> DatasetModule:
 
 
 def _parse(dataset: DatasetModule, part: _Part) -> argparse.Namespace:
-    """Return a part's arguments, with paths relative to where it was started made absolute."""
+    """Return a part's arguments; however a path was spelled, it is the one that it leads to.
+
+    Paths are relative to where the part was started.
+    """
     words = [str(word) for word in part.command["arguments"]]
     try:
         arguments = preparation_parser(dataset).parse_args(words)
@@ -148,8 +158,9 @@ def _parse(dataset: DatasetModule, part: _Part) -> argparse.Namespace:
             "parts anew"
         ) from error
     for name, value in vars(arguments).items():
-        if isinstance(value, Path) and not value.is_absolute():
-            setattr(arguments, name, Path(str(part.command.get("folder", ""))) / value)
+        if isinstance(value, Path):
+            path = Path(str(part.command.get("folder", ""))) / value
+            setattr(arguments, name, path.resolve())
     return arguments
 
 
@@ -200,12 +211,30 @@ def _check_out(out: Path, parts: Sequence[_Part]) -> None:
         raise ManifestError(f"{out} is not empty; choose another --out")
 
 
+@contextlib.contextmanager
+def _nothing_left_when_refused(out: Path) -> Iterator[None]:
+    """Empty the folder again when a merge into it is refused; what stood in it before is kept.
+
+    The list of skipped records stays: the refusal may name it. After a full disk all stays, too:
+    the same command goes on there.
+    """
+    before = {path.name for path in out.iterdir()}
+    try:
+        yield
+    except ManifestError:
+        for path in list(out.iterdir()):
+            if path.name not in before and path.name != SKIPPED_FILE:
+                remove(path)
+        raise
+
+
 def _holds_files(out: Path) -> bool:
     """Say whether a folder holds more than what a merge leaves that was killed writing its plan."""
     work = out / WORK_FOLDER
     if work.is_dir():
         remove_incomplete(work, PLAN_FILE)
-    others = [path for path in out.iterdir() if path != work and not is_lock(path)]
+    own = (work.name, SKIPPED_FILE)
+    others = [path for path in out.iterdir() if path.name not in own and not is_lock(path)]
     return bool(others) or (work.exists() and (not work.is_dir() or any(work.iterdir())))
 
 

@@ -35,6 +35,7 @@ from ecg_fairseq.records.preparation.folder import (
     remove_leftovers,
 )
 from ecg_fairseq.records.preparation.manifest_writer import (
+    SKIPPED_FILE,
     ManifestContent,
     patient_splits,
     write_manifest,
@@ -205,12 +206,12 @@ def _check_skipped(skipped: list[Outcome], allowed: float, options: PrepareOptio
     if len(skipped) <= allowed:
         return
     rows = [RecordRow(item.record_id, "", status="skipped", reason=item.reason) for item in skipped]
-    write_skipped(options.out / "skipped.tsv", rows)
+    write_skipped(options.out / SKIPPED_FILE, rows)
     reason, count = Counter(item.reason for item in skipped).most_common(1)[0]
     raise ManifestError(
         f"{len(skipped)} records were skipped, more than --max-skip-fraction "
         f"{options.max_skip_fraction:g} allows; most often ({count}): {reason}; all reasons are in "
-        f"{options.out / 'skipped.tsv'}"
+        f"{options.out / SKIPPED_FILE}"
     )
 
 

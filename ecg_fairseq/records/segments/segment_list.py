@@ -31,6 +31,7 @@ from ecg_fairseq.records.segments.store_segments import (
     read_pairs,
     read_rows,
     refuse_other_splits,
+    refuse_shortened,
 )
 
 __all__ = ["CmscPairList", "IdentificationList", "SegmentList", "StoredSegment"]
@@ -92,7 +93,9 @@ class SegmentList(SignalList):
         path = Path(path)
         fields, head = _read(path, 1, cls.num_fields)
         first = None if is_store_line(fields) else _first_text(fields, 0)
-        return cls(path, fields, _root_of(path, head[0], first))
+        root = _root_of(path, head[0], first)
+        refuse_shortened(path, root, len(fields))
+        return cls(path, fields, root)
 
     def read(self, index: int) -> StoredSegment:
         """Return one segment; the signal of a float32 store is a read-only view.
@@ -180,7 +183,9 @@ class CmscPairList(SignalList):
         if extension != EXTENSION:
             number = _first_text(fields, 3).partition(",")[0]
             first = f"{_first_text(fields, 0)}_{number}.{extension}"
-        return cls(path, fields, extension, _root_of(path, root, first))
+        folder = _root_of(path, root, first)
+        refuse_shortened(path, folder, len(fields))
+        return cls(path, fields, extension, folder)
 
     def read(self, index: int) -> tuple[StoredSegment, StoredSegment]:
         """Return both segments of a pair.

@@ -1,9 +1,12 @@
 """Lines of our own manifests: rows of the packed store, one or two a line."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.manifest.folder import read_meta
 from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.readers.text_lines import Fields, distinct_runs, parse_integers, places_of
 from ecg_fairseq.records.record_row import SPLITS
@@ -96,6 +99,44 @@ def refuse_other_splits(fields: Fields, list_name: str, rows: StoreRows) -> None
             ~table.is_on(split, rows.ids),
             f"its recording is not on split {split} in records.tsv of {rows.source.folder}",
         )
+
+
+def refuse_shortened(path: Path, folder: Path, num_lines: int) -> None:
+    """Refuse a list of our own manifest that lost lines, or gained some, after it was written.
+
+    Args:
+        path: the list.
+        folder: that its lines are relative to.
+        num_lines: that it holds.
+
+    Raises:
+        ManifestError: the preparation wrote another number; lists of other names may hold any.
+    """
+    wanted = _num_written(path, folder)
+    if wanted is not None and num_lines != wanted:
+        raise ManifestError(
+            f"{path} holds {num_lines:,} lines, and the preparation wrote {wanted:,}: it was cut "
+            "short or edited; make the manifest anew, or give a list of your own another name "
+            f"({path.stem}_part.tsv beside it, and that name for dataset.train_subset)"
+        )
+
+
+def _num_written(path: Path, folder: Path) -> int | None:
+    """Return the lines that the preparation wrote into a list; None where it is not ours."""
+    own = path.absolute().parent
+    if not (folder / "meta.json").is_file() or not folder.is_dir():
+        return None
+    if own.samefile(folder):
+        if path.stem not in SPLITS:
+            return None
+        table = RecordTable.shared(folder / "records.tsv")
+        return int(table.num_segments[table.is_on(path.stem)].sum())
+    if not own.parent.samefile(folder):
+        return None
+    pairs = read_meta(folder).get("pairs")
+    counts = pairs.get(own.name) if isinstance(pairs, dict) else None
+    wanted = counts.get(path.stem) if isinstance(counts, dict) else None
+    return wanted if isinstance(wanted, int) else None
 
 
 def _rows_in_store(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.datasets.incart import incart_dataset, is_incart
+from ecg_fairseq.records.datasets.incart import OWN_LAYOUT as INCART_LAYOUT
 from ecg_fairseq.records.datasets.ludb import ludb_dataset, parse_diagnoses
-from ecg_fairseq.records.datasets.ptb import is_ptb_diagnostic, ptb_diagnostic_dataset
+from ecg_fairseq.records.datasets.ptb import OWN_LAYOUT as PTB_LAYOUT
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.preparation.prepare import PrepareOptions, prepare
 from ecg_fairseq.records.readers.any_format import read_record
@@ -105,8 +105,8 @@ def test_statements_of_ludb():
 
 def test_ptb_in_its_own_layout(tmp_path):
     folder = raw(tmp_path, "ptb", 5)
-    assert is_ptb_diagnostic(folder)
-    raw_dataset = ptb_diagnostic_dataset(folder)
+    assert PTB_LAYOUT.is_in(folder)
+    raw_dataset = PTB_LAYOUT.dataset(folder)
     patients = [source.patient_id for source in raw_dataset.sources]
     assert len(set(patients)) == 5 < len(patients)
     record = read_record(raw_dataset.sources[0].path)
@@ -121,13 +121,13 @@ def test_ptb_in_its_own_layout(tmp_path):
     assert len(sides) == 5
     assert all(labels_of(source).get("diagnosis") != "n/a" for source in raw_dataset.sources)
     with pytest.raises(ManifestError, match="no WFDB header"):
-        ptb_diagnostic_dataset(tmp_path)
+        PTB_LAYOUT.dataset(tmp_path)
 
 
 def test_incart_in_its_own_layout(tmp_path):
     folder = raw(tmp_path, "incart", 2)
-    assert is_incart(folder)
-    raw_dataset = incart_dataset(folder)
+    assert INCART_LAYOUT.is_in(folder)
+    raw_dataset = INCART_LAYOUT.dataset(folder)
     record = read_record(raw_dataset.sources[0].path)
     assert (record.fs_hz, record.signal.shape) == (257, (12, 462600))
     values = wfdb_values(Path(raw_dataset.sources[0].path))
@@ -137,7 +137,7 @@ def test_incart_in_its_own_layout(tmp_path):
     assert raw_dataset.sources[0].age > 0
     assert raw_dataset.sources[0].sex in ("male", "female")
     with pytest.raises(ManifestError, match="no WFDB header"):
-        incart_dataset(tmp_path)
+        INCART_LAYOUT.dataset(tmp_path)
 
 
 def test_incarts_comments(tmp_path):
@@ -147,24 +147,24 @@ def test_incarts_comments(tmp_path):
     comments = ["#<age>: 65 <sex>: F <diagnoses> Coronary artery disease, hypertension"]
     comments += ["# patient 7", "# PVCs, noise"]
     header.write_text("\n".join([*lines, *comments, ""]))
-    source = incart_dataset(folder).sources[0]
+    source = INCART_LAYOUT.dataset(folder).sources[0]
     assert (source.age, source.sex, source.patient_id) == (65.0, "female", "patient07")
     assert labels_of(source) == {
         "diagnoses": ["Coronary artery disease", "hypertension"],
         "findings": ["PVCs", "noise"],
     }
-    raw_dataset = incart_dataset(folder)
+    raw_dataset = INCART_LAYOUT.dataset(folder)
     row = RecordRow("I01", "", labels_json=source.labels_json)
     assert raw_dataset.label_set.positives(row) == {"PVCs", "noise"}
     header.write_text("\n".join([*lines, "#<age>: 51 <sex>: F ", ""]))
-    source = incart_dataset(folder).sources[0]
+    source = INCART_LAYOUT.dataset(folder).sources[0]
     assert (source.patient_id, labels_of(source)) == ("I01", {})
 
 
 def test_a_damaged_header_is_skipped_with_a_reason(tmp_path):
     for layout, cohort_of, name in (
         ("ludb", ludb_dataset, "data/3.hea"),
-        ("ptb", ptb_diagnostic_dataset, "patient003/extra.hea"),
+        ("ptb", PTB_LAYOUT.dataset, "patient003/extra.hea"),
     ):
         folder = raw(tmp_path, layout, 4)
         (folder / name).write_bytes(b"\0\0")

@@ -129,6 +129,52 @@ def test_wrong_parts_are_refused_and_nothing_is_written(parts, ptb_xl, tmp_path,
         merge(parts, out, dataset_module)
 
 
+def test_parts_that_spell_one_folder_differently_are_merged(parts, ptb_xl, tmp_path, monkeypatch):
+    # The parts of the fixture were given the folder as "." and as "ptb-xl".
+    (tmp_path / "link").symlink_to(ptb_xl.folder)
+    monkeypatch.chdir(tmp_path)
+    spelled = (f"{ptb_xl.folder}/", "./part0/../ptb-xl", "link", "link/records500/..")
+    for number, raw in enumerate(spelled):
+        run_script(raw, f"again{number}", "--shard", "2/3")
+    monkeypatch.chdir("/")
+    run_script(ptb_xl.folder, tmp_path / "single")
+    for number in range(len(spelled)):
+        out = tmp_path / f"merged{number}"
+        merge([*parts[:2], tmp_path / f"again{number}"], out, dataset_module)
+        assert contents(out) == contents(tmp_path / "single")
+
+
+def test_parts_of_two_folders_are_still_refused(parts, ptb_xl, tmp_path):
+    shutil.copytree(ptb_xl.folder, tmp_path / "copy-of-ptb-xl")
+    run_script(tmp_path / "copy-of-ptb-xl", tmp_path / "other", "--shard", "2/3")
+    with pytest.raises(ManifestError, match="raw_dir"):
+        merge([*parts[:2], tmp_path / "other"], tmp_path / "merged", dataset_module)
+
+
+def test_a_refused_merge_leaves_nothing_behind(parts, tmp_path):
+    shard = parts[1] / "store/shard-00001.npy"
+    shard.write_bytes(shard.read_bytes()[:-4])
+    with pytest.raises(ManifestError, match="changed after it was written"):
+        merge(parts, tmp_path / "merged", dataset_module)
+    assert not (tmp_path / "merged").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ManifestError, match="changed after it was written"):
+        merge(parts, tmp_path / "empty", dataset_module)
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_merge_refused_for_skipped_records_leaves_their_list(parts, tmp_path):
+    for part in parts:
+        path = part / ".prepare/command.json"
+        command = read_json(path, ManifestError, "command")
+        command["arguments"] += ["--max-skip-fraction", "0"]
+        write_json(path, command)
+    for _ in range(2):  # the list does not keep a second try away
+        with pytest.raises(ManifestError, match="max-skip-fraction"):
+            merge(parts, tmp_path / "merged", dataset_module)
+        assert [path.name for path in (tmp_path / "merged").iterdir()] == ["skipped.tsv"]
+
+
 def test_damaged_parts_and_changed_raw_data_are_found(parts, ptb_xl, tmp_path):
     other = tmp_path / "copy"
     shutil.copytree(parts[1], other)
