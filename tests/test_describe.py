@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ecg_fairseq.cli import describe
-from ecg_fairseq.cli.composed_settings import SETTING_GROUPS
+from ecg_fairseq.cli.composed_settings import SETTING_GROUPS, full_settings
 from ecg_fairseq.cli.main import main
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -129,7 +129,7 @@ def test_the_groups_of_settings_are_fairseqs() -> None:
             "optimisation, .*did you mean optimization",
         ),
         ("mine", "seed: 1\n", "sets seed.*there are common, common_eval"),
-        ("mine", "defaults:\n  - parts/one\n  - _self_\n", "sets parts.*@package _global_"),
+        ("mine", "defaults:\n  - _self_\n  - parts/one\n", "sets parts.*@package _global_"),
         ("parts/one", "", "sets parts.*@package _global_"),
     ],
 )
@@ -151,6 +151,37 @@ def test_what_training_would_refuse_is_refused(
     is_part = "parts" in name + text
     for more in ([], ["--with-defaults"]):
         assert main([*words, *more]) == (0 if is_part else 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("defaults:\n  - parts/one\n  - _self_\n", "dataset.batch_size"),
+        ("defaults:\n  - shared/run\n  - _self_\n", "dataset.ignore_unused_valid_subsets"),
+        ("defaults:\n  - shared/task/ecg_pretraining\n  - _self_\n", "task"),
+    ],
+)
+def test_settings_that_training_would_not_have_are_refused(
+    text: str, lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/one.yaml").write_text("# @package _global_\ndataset:\n  batch_size: 4\n")
+    (tmp_path / "mine.yaml").write_text(text)
+    words = ["describe", "--config", "mine", "--config-dir", str(tmp_path)]
+    assert main(words) == 1
+    assert re.search(rf"mine\.yaml: .*{lost}.* before _self_", capsys.readouterr().err)
+    # What training makes of it: fairseq's defaults.
+    group, _, key = lost.partition(".")
+    plain = full_settings("mine", tmp_path)
+    assert not plain.get(group) or not plain[group].get(key)
+    # Set in the YAML itself, or named behind it, all is well.
+    head, tail = text.split("  - _self_\n")
+    if group == "task":
+        (tmp_path / "mine.yaml").write_text(text + "task:\n  _name: ecg_pretraining\n")
+    else:
+        first, second = head.rsplit("  - ", 1)
+        (tmp_path / "mine.yaml").write_text(f"{first}  - _self_\n  - {second}{tail}")
+    assert main(words) == 0
 
 
 def test_a_yaml_that_is_not_there_names_those_that_are(

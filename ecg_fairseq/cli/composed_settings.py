@@ -9,7 +9,7 @@ import contextlib
 import difflib
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,16 @@ SHIPPED = Path(__file__).resolve().parents[1] / "config"
 # Hydra's own group has some hundred settings; these are the ones that our YAMLs set.
 _HYDRA_KEYS = ("run", "output_subdir")
 # fairseq's groups, which are all that training takes; written down so that fairseq is not needed.
-SETTING_GROUPS = (
+# It fills the first kind in with its defaults, and those of the second with what their _name asks.
+_FILLED_GROUPS = (
     *("common", "common_eval", "distributed_training", "dataset", "optimization", "checkpoint"),
-    *("bmuf", "generation", "eval_lm", "interactive", "model", "task", "criterion", "optimizer"),
-    *("lr_scheduler", "scoring", "bpe", "tokenizer", "ema"),
+    *("bmuf", "generation", "eval_lm", "interactive", "ema"),
 )
+_NAMED_GROUPS = (
+    *("model", "task", "criterion", "optimizer", "lr_scheduler", "scoring", "bpe", "tokenizer"),
+)
+SETTING_GROUPS = _FILLED_GROUPS + _NAMED_GROUPS
+_LOST = "overwritten by fairseq"
 
 
 def composed_settings(
@@ -41,21 +46,22 @@ def composed_settings(
 
     Raises:
         EcgError: there is no such YAML, or hydra cannot merge it (hydra's sentence is kept), or it
-            has groups that fairseq does not know, which training would refuse.
+            has groups that fairseq does not know, or sets what fairseq's defaults overwrite.
     """
     from omegaconf import OmegaConf
 
     folder = _folder_of(name, config_dir)
-    with _without_schema(name):
+    with _schema(name, None):
         composed = _composed(name, folder, overrides)
     settings = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(settings, dict)
     hydra = settings.pop("hydra")
     _refuse_unknown_groups(f"{folder / name}.yaml", settings)
+    _refuse_lost_settings(name, folder, settings)
     return {"hydra": {key: hydra[key] for key in _HYDRA_KEYS}, **settings}
 
 
-def _refuse_unknown_groups(path: str, settings: dict[str, Any]) -> None:
+def _refuse_unknown_groups(path: str, settings: Iterable[Any]) -> None:
     for name in settings:
         # Not a group: the name that fairseq's own dataclass of all settings has.
         if name in SETTING_GROUPS or name == "_name":
@@ -66,6 +72,35 @@ def _refuse_unknown_groups(path: str, settings: dict[str, Any]) -> None:
             f"{path} sets {name}, which is no group of fairseq's settings, so training refuses it; "
             f"{advice} (settings of a file in a folder land under the folder's name unless its "
             "first line is `# @package _global_`)"
+        )
+
+
+def _refuse_lost_settings(name: str, folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse a setting that training would not have: fairseq's defaults would stand in its place.
+
+    fairseq has hydra merge its defaults of all groups together with the YAML that is asked for, so
+    what a file sets that stands before ``_self_`` is lost, except in groups with a ``_name`` that
+    the YAML itself has. The same is done here with a mark in the place of every default.
+    """
+    from omegaconf import OmegaConf
+
+    schema: dict[str, Any] = {group: None for group in settings}
+    for group in _FILLED_GROUPS:
+        if isinstance(settings.get(group), dict):
+            schema[group] = dict.fromkeys(settings[group], _LOST)
+    with _schema(name, schema):
+        merged = OmegaConf.to_container(_composed(name, folder, ()), resolve=False)
+    assert isinstance(merged, dict)
+    lost = [group for group in settings if settings[group] is not None and merged[group] is None]
+    for group in sorted(set(_FILLED_GROUPS) & merged.keys()):
+        values = merged[group] if isinstance(merged[group], dict) else {}
+        lost += [f"{group}.{key}" for key, value in values.items() if value == _LOST]
+    if lost:
+        raise EcgError(
+            f"{folder / name}.yaml: {', '.join(sorted(lost))} stand in a file that it names before "
+            "_self_, where fairseq's own defaults overwrite them in training: name that file "
+            f"behind _self_, or set them in {name}.yaml itself (a group such as task needs at "
+            "least its _name there)"
         )
 
 
@@ -89,6 +124,7 @@ def full_settings(
     composed = _composed(name, folder, overrides)
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
+    _refuse_unknown_groups(f"{folder / name}.yaml", composed)
     try:
         add_defaults(composed)
     except OmegaConfBaseException as error:
@@ -154,14 +190,26 @@ def _composed(name: str, folder: Path, overrides: Sequence[str]) -> Any:
 
 
 @contextlib.contextmanager
-def _without_schema(name: str) -> Iterator[None]:
-    """Hide what fairseq registers under the name of a YAML: hydra would fill in its defaults."""
+def _schema(name: str, schema: dict[str, Any] | None) -> Iterator[None]:
+    """Have hydra fill a YAML in with other defaults than those that fairseq registers for it.
+
+    Args:
+        name: of the YAML.
+        schema: the defaults; None for none at all.
+    """
     from hydra.core.config_store import ConfigStore
 
-    store = ConfigStore.instance().repo
-    schema = store.pop(f"{name}.yaml", None)
+    store = ConfigStore.instance()
+    folder: Any = store.repo
+    *parts, last = f"{name}.yaml".split("/")
+    for part in parts:
+        folder = folder.setdefault(part, {})
+    earlier = folder.pop(last, None)
+    if schema is not None:
+        store.store(name=last.removesuffix(".yaml"), group="/".join(parts) or None, node=schema)
     try:
         yield
     finally:
-        if schema is not None:
-            store[f"{name}.yaml"] = schema
+        folder.pop(last, None)
+        if earlier is not None:
+            folder[last] = earlier
