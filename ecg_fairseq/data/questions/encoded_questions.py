@@ -5,7 +5,7 @@ each wording is encoded once, and a question is a number of a wording and rows o
 question is an object while it is looked at.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -162,7 +162,7 @@ def encode_questions(
 def _windows(manifest: Manifest, questions: Questions) -> tuple[np.ndarray, np.ndarray]:
     """Return for each window of each question its place, int64 (N,), and store rows (N, K)."""
     columns, table = questions.columns, manifest.records
-    lines = table.lines_of(columns.record_ids)
+    lines = manifest.lines_asked_about(questions)
     begins = columns.first_records[:-1]
     counts = np.diff(columns.first_records)
     windows = np.minimum.reduceat(table.num_segments[lines], begins) if len(begins) else counts
@@ -220,42 +220,86 @@ class PackedQuestions(Sequence[list[EncodedQuestion]]):
         members = self.members[self.starts[place] : self.starts[place + 1]]
         return [self.questions[member] for member in members.tolist()]
 
-    def shapes(self, ecg_lengths: np.ndarray) -> Iterator[Shape]:
-        """Yield what :func:`shapes_of` does."""
-        if not len(self):
-            return
+    def shapes(self, ecg_lengths: np.ndarray) -> "Shapes":
+        """Return what :func:`shapes_of` does."""
         firsts = self.starts[:-1]
+        leading = self.members[firsts]
+        rows = self.questions.rows[leading]
+        has_row = rows != _NO_ROW
+        lengths = np.where(has_row, ecg_lengths[rows], 0)
         texts = np.add.reduceat(self.questions.num_text_tokens[self.members], firsts)
-        rows = self.questions.rows[self.members[firsts]]
-        counts = (rows != _NO_ROW).sum(axis=1)
-        lengths = ecg_lengths[rows]
-        wordings = self.questions.wordings[self.members[firsts]]
-        arrays = (lengths, counts, texts, np.diff(self.starts), wordings)
-        for length, count, text, size, wording in zip(
-            *(array.tolist() for array in arrays), strict=True
-        ):
-            yield tuple(length[:count]), text, size, self.questions.headers[wording]
+        headers = list(dict.fromkeys(self.questions.headers))
+        number_of = {header: number for number, header in enumerate(headers)}
+        numbers = np.array([number_of[header] for header in self.questions.headers], dtype=np.int64)
+        columns = [*lengths.T, has_row.sum(axis=1), texts, np.diff(self.starts)]
+        first, kinds = _distinct([*columns, numbers[self.questions.wordings[leading]]])
+        distinct = np.stack([column[first] for column in columns], axis=1).tolist()
+        shown = numbers[self.questions.wordings[leading[first]]].tolist()
+        return Shapes(
+            [
+                (tuple(counts[:number]), text, size, headers[header])
+                for (*counts, number, text, size), header in zip(distinct, shown, strict=True)
+            ],
+            first,
+            kinds,
+        )
 
 
-def shapes_of(
-    items: Sequence[Sequence[EncodedQuestion]], ecg_lengths: np.ndarray
-) -> Iterator[Shape]:
-    """Yield what sequences hold.
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """What N sequences hold, of which most hold what another one does.
+
+    Attributes:
+        distinct: tokens of each ECG, tokens of all questions and answers, number of questions,
+            header: each combination that occurs.
+        first: int64, the first sequence of each combination.
+        kinds: int64 (N,), the combination of each sequence.
+    """
+
+    distinct: list[Shape]
+    first: np.ndarray
+    kinds: np.ndarray
+
+
+def shapes_of(items: Sequence[Sequence[EncodedQuestion]], ecg_lengths: np.ndarray) -> Shapes:
+    """Return what sequences hold.
 
     Args:
         items: the questions of each sequence.
         ecg_lengths: int (rows,), tokens of each segment of the store.
-
-    Yields:
-        Tokens of each ECG, tokens of all questions and answers, number of questions, header.
     """
-    if isinstance(items, PackedQuestions):
-        yield from items.shapes(ecg_lengths)
-        return
-    for item in items:
+    if isinstance(items, PackedQuestions) and len(items):
+        return items.shapes(ecg_lengths)
+    seen: dict[Shape, int] = {}
+    first: list[int] = []
+    kinds = np.empty(len(items), dtype=np.int64)
+    for place, item in enumerate(items):
         lengths = tuple(int(ecg_lengths[row]) for row in item[0].rows)
         text = sum(question.num_text_tokens for question in item)
-        yield lengths, text, len(item), item[0].header
+        kind = seen.setdefault((lengths, text, len(item), item[0].header), len(seen))
+        kinds[place] = kind
+        if kind == len(first):
+            first.append(place)
+    return Shapes(list(seen), np.array(first, dtype=np.int64), kinds)
+
+
+def _distinct(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first row of each different one, and of which kind each of N rows is.
+
+    Args:
+        columns: int (N,) each, no number below 0.
+    """
+    keys, span = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        width = int(column.max(initial=0)) + 1
+        if span * width >= 1 << 62:
+            # Python's numbers do not overflow; numpy's would, so they are counted anew.
+            keys = np.unique(keys, return_inverse=True)[1]
+            span = int(keys.max(initial=0)) + 1
+        keys = keys * width + column
+        span *= width
+    _, first, kinds = np.unique(keys, return_index=True, return_inverse=True)
+    return first, kinds
 
 
 @dataclass(frozen=True)

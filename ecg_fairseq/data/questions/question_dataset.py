@@ -6,7 +6,6 @@ function of the manifest and the seed: no randomness in ``__getitem__``, no glob
 resumed run sees the same batches as an uninterrupted one.
 """
 
-import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -72,16 +71,16 @@ class QuestionDataset(SizedDataset):
 
     def _needed(self) -> np.ndarray:
         """Return the tokens of each sequence before anything is cut, int64 (N,)."""
-        # Most sequences have the shape of another one.
-        needed_of = functools.cache(self.builder.needed)
-        needed, checked = np.empty(len(self.items), dtype=np.int64), set()
-        for place, shape in enumerate(shapes_of(self.items, np.diff(self.tokens.offsets))):
-            num_recordings = len(shape[0])
+        shapes = shapes_of(self.items, np.diff(self.tokens.offsets))
+        checked = set()
+        for kind in np.argsort(shapes.first).tolist():
+            num_recordings = len(shapes.distinct[kind][0])
             if num_recordings not in checked:
-                self.builder.check_recordings(num_recordings, self.items[place][0].question.id)
+                first = self.items[int(shapes.first[kind])][0].question.id
+                self.builder.check_recordings(num_recordings, first)
                 checked.add(num_recordings)
-            needed[place] = needed_of(*shape)
-        return needed
+        needed = [self.builder.needed(*shape) for shape in shapes.distinct]
+        return np.array(needed, dtype=np.int64)[shapes.kinds]
 
     def _refuse_what_cannot_fit(self, needed: np.ndarray) -> None:
         """Raise for the longest sequence that does not fit; count and log those that are cut."""

@@ -34,6 +34,7 @@ class Manifest:
         self.strips = tuple(Strip(**strip) for strip in meta["layout"]["strips"])
         self.store = Store(path, meta["store"], self.shape)
         self._questions: dict[str, Questions] = {}
+        self._lines_asked: dict[str, np.ndarray] = {}
 
     @classmethod
     def load(cls, path: Path | str) -> "Manifest":
@@ -108,6 +109,8 @@ class Manifest:
                 or on another side.
         """
         questions = self.unchecked_questions(split)
+        if split in self._lines_asked:
+            return questions
         columns = questions.columns
         lines = self.records.lines_of(columns.record_ids)
         is_wrong = ~self.records.is_on(split, lines)
@@ -124,7 +127,23 @@ class Manifest:
                 f"{row.patient_id}, side {row.split or 'none'}, {row.status}; "
                 "make the manifest anew"
             )
+        self._lines_asked[split] = lines
         return questions
+
+    def lines_asked_about(self, questions: Questions) -> np.ndarray:
+        """Return the number of each recording in ``records.tsv`` that questions name.
+
+        Args:
+            questions: of this manifest.
+
+        Returns:
+            int64, question after question, as their ``columns.record_ids``; -1 for what is not
+            there.
+        """
+        for split, lines in self._lines_asked.items():
+            if questions is self._questions[split]:
+                return lines
+        return self.records.lines_of(questions.columns.record_ids)
 
     def unchecked_questions(self, split: str) -> Questions:
         """Return the questions of one side without comparing them with ``records.tsv``.

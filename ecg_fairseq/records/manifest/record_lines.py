@@ -20,7 +20,7 @@ from ecg_fairseq.records.readers.text_lines import (
 )
 from ecg_fairseq.records.record_row import COLUMNS, SPLITS
 
-_NEWLINE, _TAB = 10, 9
+_NEWLINE, _TAB, _LAST_ASCII = 10, 9, 127
 _OK = "ok"
 _AGE, _RATE = COLUMNS.index("age"), COLUMNS.index("fs_hz")
 _SPLIT, _STATUS = COLUMNS.index("split"), COLUMNS.index("status")
@@ -165,6 +165,8 @@ def check_line(line: np.ndarray, where: str) -> tuple[int, int]:
 
 
 def _is_utf8(content: np.ndarray) -> bool:
+    if int(content.max(initial=0)) <= _LAST_ASCII:
+        return True
     try:
         content.tobytes().decode("utf-8")
     except UnicodeDecodeError:

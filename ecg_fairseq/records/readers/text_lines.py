@@ -260,8 +260,10 @@ def blocks_of_lines(path: Path) -> Iterator[tuple[np.ndarray, int]]:
                 cut = block.rfind(b"\n") + 1
                 rest = block[cut:]
                 if cut:
-                    yield np.frombuffer(block, dtype=np.uint8, count=cut), number
-                    number += block.count(b"\n", 0, cut)
+                    content = np.frombuffer(block, dtype=np.uint8, count=cut)
+                    yield content, number
+                    # Many times faster than bytes.count.
+                    number += int(np.count_nonzero(content == _NEWLINE))
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error}; make the manifest anew") from error
     if rest:

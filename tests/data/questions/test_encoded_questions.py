@@ -70,7 +70,14 @@ def test_packing_gives_what_lists_of_objects_give(shapes, pairs, seed, own):
     packed = pack_encoded(questions, ECG_LENGTHS, limits, seed)
     assert list(packed) == wanted
     assert packed[0:2] == wanted[0:2]
-    assert list(shapes_of(packed, ECG_LENGTHS)) == list(shapes_of(wanted, ECG_LENGTHS))
+    found, plain = shapes_of(packed, ECG_LENGTHS), shapes_of(wanted, ECG_LENGTHS)
+    assert [found.distinct[kind] for kind in found.kinds] == [
+        plain.distinct[kind] for kind in plain.kinds
+    ]
+    assert len(set(found.distinct)) == len(found.distinct)
+    for shapes in (found, plain):
+        first = [shapes.kinds.tolist().index(kind) for kind in range(len(shapes.distinct))]
+        assert shapes.first.tolist() == first
 
 
 def test_ragged_lists_come_back():

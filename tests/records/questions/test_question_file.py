@@ -129,6 +129,37 @@ def test_a_bad_question_is_refused_when_the_file_is_opened(tmp_path):
         read_questions(path)
 
 
+@pytest.mark.parametrize(
+    "odd", ["", '{"id": "é"', LINE.replace("q1", "e\\u0301"), LINE.replace(": ", ":")]
+)
+def test_lines_of_another_form_among_many_do_no_harm(tmp_path, odd):
+    path = tmp_path / "train.jsonl"
+    lines = [LINE.replace("q1", f"q{number}") for number in range(2000)]
+    lines[7] = lines[7].replace(
+        '["1"], "patient_ids": ["9"]', '["1", "2"], "patient_ids": ["9", "8"]'
+    )
+    if odd:
+        lines[700] = odd.replace('{"id": "é"', lines[700].replace("q700", "é")).replace(
+            '"q1"', '"odd"'
+        )
+    else:
+        lines.insert(700, "")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    found, wanted = read_questions(path), parsed(path)
+    assert found == wanted
+    columns = found.columns
+    assert list(columns.ids.texts()) == [question.id for question in wanted]
+    assert list(columns.record_ids.texts()) == [r for q in wanted for r in q.record_ids]
+    assert list(columns.patient_ids.texts()) == [p for q in wanted for p in q.patient_ids]
+    # Two ways to write one content at the most.
+    assert len(np.unique(columns.alike)) <= 2
+    assert found.line_number(1900) == 1901 + (not odd)
+    lines[1500] = lines[1500].replace('["yes"]', '["yes", "no"]')
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"line 1501: question 'q(1500|1499)': answer"):
+        read_questions(path)
+
+
 def test_it_is_small_and_opens_again_in_another_process(tmp_path):
     path = tmp_path / "train.jsonl"
     lines = [LINE.replace("q1", f"q{number}") for number in range(3000)]
