@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
         result = write_layout(arguments.out, settings, arguments.workers)
         for folder, _, _ in os.walk(arguments.out):
             remove_incomplete(folder)
+    if without := [name for name, count in result.get("questions", {}).items() if not count]:
+        print(
+            f"simulate: no questions on {', '.join(without)}, which training and scores need: "
+            f"{arguments.patients} patients are too few; give --patients 40 or more",
+            file=sys.stderr,
+        )
     result["seconds"] = round(time.monotonic() - start, 2)
     print(json.dumps(result))
     return 0

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,32 @@ def leave_out_retired(cfg: Any, retired: Mapping[str, tuple[Any, str]]) -> list[
             del cfg[key]
         left_out.append(name)
     return left_out
+
+
+def name_shared_parameters_only() -> None:
+    """Have fairseq's trainer log parameters that are shared, not those that are absent.
+
+    It takes the biases that layers do without for one and the same parameter, a log line for each.
+    Does nothing the second time, or in a process that does not train.
+    """
+    trainer = sys.modules.get("fairseq.trainer")
+    catalog = getattr(trainer, "_catalog_shared_params", None)
+    if catalog is None or hasattr(catalog, "__wrapped__"):
+        return
+
+    @functools.wraps(catalog)
+    def without_absent(module: Any, memo: Any = None, prefix: str = "") -> Any:
+        # It calls itself with a memo, and returns the paths of shared parameters at the top only.
+        found = catalog(module, memo, prefix)
+        if memo is not None:
+            return found
+        return [paths for paths in found if _parameter_at(module, paths[0]) is not None]
+
+    trainer._catalog_shared_params = without_absent  # type: ignore[union-attr]
+
+
+def _parameter_at(module: Any, path: str) -> Any:
+    return functools.reduce(getattr, path.split("."), module)
 
 
 def meters_of_the_pass() -> Any:

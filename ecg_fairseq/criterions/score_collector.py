@@ -88,8 +88,10 @@ class ScoreCollector:
             self._areas = label_scores(labels, scores)
             if self._areas.num_scored == 0:
                 logger.warning(
-                    f"no label is both true and false among the {len(labels)} segments scored: "
-                    "areas are logged as 0, which is never the best checkpoint"
+                    f"no label is both true and false among the {len(labels)} segments scored, so "
+                    "there is no AUROC; 0 is logged in its place, and checkpoint_best.pt, which "
+                    "fairseq writes all the same, was not chosen by a score: validate on more "
+                    "recordings"
                 )
         return self._areas
 

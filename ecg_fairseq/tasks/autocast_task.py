@@ -5,7 +5,12 @@ from typing import Any
 import torch
 from fairseq.tasks import FairseqTask
 
-from ecg_fairseq.compat import AUTOCAST, autocast, full_precision_is_kept
+from ecg_fairseq.compat import (
+    AUTOCAST,
+    autocast,
+    full_precision_is_kept,
+    name_shared_parameters_only,
+)
 from ecg_fairseq.compat.resumed_training import patience_state, watch_resumed_training
 from ecg_fairseq.compat.whole_checkpoints import make_copies_whole
 from ecg_fairseq.errors import EcgError
@@ -25,6 +30,7 @@ class AutocastTask(FairseqTask):
         if cfg.autocast not in AUTOCAST:
             raise EcgError(f"task.autocast={cfg.autocast!r} is not one of {', '.join(AUTOCAST)}")
         watch_resumed_training()
+        name_shared_parameters_only()
 
     def get_checkpoint_dict(self) -> dict[str, Any]:
         """Return what fairseq adds to the training state of a checkpoint, in plain types."""

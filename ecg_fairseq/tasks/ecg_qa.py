@@ -33,6 +33,7 @@ from ecg_fairseq.data.questions.encoded_questions import (
 from ecg_fairseq.data.questions.question_dataset import (
     AnswerQuestions,
     TrainingQuestions,
+    no_questions,
     shown_rows,
 )
 from ecg_fairseq.data.tokens.cached_tokens import CachedTokens, load_ecg_tokens
@@ -239,11 +240,7 @@ class EcgQaTask(ProvenanceTask):
         """
         questions = self.manifest.questions(split)
         if not questions:
-            raise ManifestError(
-                f"{self.manifest.path}/{split}.jsonl holds no questions; make them with "
-                "manifests/ecg_qa.py, --questions from-labels of manifests/ptb_xl.py, or "
-                "--questions TABLE of manifests/own_data.py"
-            )
+            raise no_questions(self.manifest, split)
         self.watch_contents(self.manifest.path)
         tokens = load_ecg_tokens(self.manifest, self.ecg_tokenizer)
         arguments = (tokens, self.builder, self.max_sequence)

@@ -136,6 +136,7 @@ def test_labels_of_one_value_leave_a_number_to_choose_checkpoints_by(
     found = validate(criterion, repeater, batches_of({**rows, "label": torch.zeros(NUM, 3)}))
     assert found["auroc"] == found["auprc_micro"] == 0.0
     assert "no label is both true and false among the 40 segments" in caplog.text
+    assert "checkpoint_best.pt" in caplog.text
 
 
 def test_keys_have_figures_of_their_own(

@@ -61,7 +61,14 @@ def test_a_tokenizer_of_another_recipe_is_always_refused(toy_copy):
 
 def test_a_manifest_without_questions_is_named(toy_copy):
     (toy_copy / "valid.jsonl").write_text("")
-    with pytest.raises(ManifestError, match=r"valid\.jsonl holds no questions; make them"):
+    with pytest.raises(
+        ManifestError, match=r"valid\.jsonl holds no questions; make them"
+    ) as raised:
+        setup_task(toy_copy).load_dataset("valid", epoch=1)
+    assert "train and test hold some" in str(raised.value)
+    for split in ("train", "test"):
+        (toy_copy / f"{split}.jsonl").write_text("")
+    with pytest.raises(ManifestError, match=r"manifests/own_data\.py$"):
         setup_task(toy_copy).load_dataset("valid", epoch=1)
 
 

@@ -22,6 +22,7 @@ from ecg_fairseq.data.questions.encoded_questions import (
 )
 from ecg_fairseq.data.sized_dataset import SizedDataset
 from ecg_fairseq.data.tokens.cached_tokens import CachedTokens
+from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.networks.language_model.answering import pack_candidates
 from ecg_fairseq.networks.language_model.prompt import (
     PackedSequence,
@@ -31,6 +32,7 @@ from ecg_fairseq.networks.language_model.prompt import (
 from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.questions.question import Question
+from ecg_fairseq.records.record_row import SPLITS
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +199,21 @@ class AnswerQuestions(QuestionDataset):
 def to_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Wrap arrays as tensors without copying."""
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def no_questions(manifest: Manifest, split: str) -> ManifestError:
+    """Return the error about a split without questions."""
+    others = [name for name in SPLITS if len(manifest.unchecked_questions(name))]
+    few = (
+        f" ({' and '.join(others)} hold some: with few patients a split can end without, so make "
+        "the manifest from more of them (simulated: 40 or more), or train without validation: "
+        "dataset.disable_validation=true)"
+    )
+    return ManifestError(
+        f"{manifest.path}/{split}.jsonl holds no questions; make them with "
+        "manifests/ecg_qa.py, --questions from-labels of manifests/ptb_xl.py, or "
+        f"--questions TABLE of manifests/own_data.py{few if others else ''}"
+    )
 
 
 def shown_rows(manifest: Manifest, question: Question) -> list[tuple[int, ...]]:

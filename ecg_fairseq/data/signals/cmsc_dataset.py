@@ -73,10 +73,21 @@ def mixed_batches(batches: list[np.ndarray], recordings: np.ndarray, name: str) 
         if not any(_mix(mixed, at, other, recordings) for other in others):
             raise EcgError(
                 f"{name}: {len(lonely)} of {len(batches)} batches hold pairs of one recording "
-                "only, and there are too few others to mix them with; CMSC tells a recording from "
-                "the others of its batch: add recordings, or raise dataset.batch_size"
+                "only, and CMSC tells a recording from the others of its batch; "
+                + _advice(recordings)
             )
     return [batch for batch in mixed if batch is not None]
+
+
+def _advice(recordings: np.ndarray) -> str:
+    """Return what to do where batches of several recordings cannot be made."""
+    if _is_of_one(recordings):
+        return (
+            f"all {len(recordings)} pairs here are of that recording: make the manifest from more "
+            "patients, so that each split has two recordings or more, or train without validation "
+            "(dataset.disable_validation=true)"
+        )
+    return "there are too few others to mix them with: add recordings, or raise dataset.batch_size"
 
 
 def _is_of_one(recordings: np.ndarray) -> bool:

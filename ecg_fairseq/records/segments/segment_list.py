@@ -94,8 +94,9 @@ class SegmentList(SignalList):
         fields, head = _read(path, 1, cls.num_fields)
         first = None if is_store_line(fields) else _first_text(fields, 0)
         root = _root_of(path, head[0], first)
+        segments = cls(path, fields, root)
         refuse_shortened(path, root, len(fields))
-        return cls(path, fields, root)
+        return segments
 
     def read(self, index: int) -> StoredSegment:
         """Return one segment; the signal of a float32 store is a read-only view.
@@ -184,8 +185,9 @@ class CmscPairList(SignalList):
             number = _first_text(fields, 3).partition(",")[0]
             first = f"{_first_text(fields, 0)}_{number}.{extension}"
         folder = _root_of(path, root, first)
+        pairs = cls(path, fields, extension, folder)
         refuse_shortened(path, folder, len(fields))
-        return cls(path, fields, extension, folder)
+        return pairs
 
     def read(self, index: int) -> tuple[StoredSegment, StoredSegment]:
         """Return both segments of a pair.

@@ -133,8 +133,12 @@ def test_cmsc_without_two_recordings_is_explained(manifest, tmp_path):
         write_mat(tmp_path / f"a_{number}.mat", np.zeros((12, 50)), idx=0)
     (tmp_path / "x.tsv").write_text(f"{tmp_path}\nmat\na\t50\t0\t0,1\na\t50\t0\t2,3\n")
     dataset = CmscDataset(CmscPairList.load(tmp_path / "x.tsv"), ON)
-    with pytest.raises(EcgError, match="1 of 1 batches hold pairs of one recording only"):
+    with pytest.raises(EcgError, match="1 of 1 batches hold pairs of one recording only") as raised:
         dataset.batch_by_size(dataset.ordered_indices(), None, 2)
+    # A larger batch would be no help here.
+    assert "all 2 pairs here are of that recording" in str(raised.value)
+    assert "from more patients" in str(raised.value)
+    assert "batch_size" not in str(raised.value)
 
 
 def test_two_views_of_a_segment_stand_side_by_side(manifest):

@@ -138,6 +138,40 @@ def test_a_list_of_another_split_under_a_splits_name_is_refused(
     assert len(kind.load(copy / f"{Path(target).parent}/own_choice.tsv"))
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("train.tsv", SegmentList),
+        ("cmsc/train.tsv", CmscPairList),
+        ("identification/train.tsv", IdentificationList),
+        ("identification/test_probe.tsv", IdentificationList),
+    ],
+)
+def test_a_list_that_was_cut_short_is_refused_unless_it_has_its_own_name(
+    manifest, tmp_path, name, kind
+):
+    copy = copy_of(manifest, tmp_path)
+    path = copy / name
+    lines = path.read_text().splitlines(keepends=True)
+    num_head = 2 if kind is CmscPairList else 1
+    whole = len(lines) - num_head
+    for kept in (lines[:-1], lines[:num_head], [*lines, lines[-1]]):
+        path.write_text("".join(kept))
+        found = len(kept) - num_head
+        with pytest.raises(
+            ManifestError, match=f"holds {found} lines, and the preparation wrote {whole}: "
+        ):
+            kind.load(path)
+    part = path.with_name(f"{path.stem}_part.tsv")
+    part.write_text("".join(lines[:-1]))
+    assert len(kind.load(part)) == whole - 1
+    # Another folder's list is its own, whatever it is called.
+    (tmp_path / "elsewhere").mkdir()
+    own = tmp_path / "elsewhere" / path.name
+    own.write_text("".join([f"{copy}\n", *lines[1:-1]]))
+    assert len(kind.load(own)) == whole - 1
+
+
 def test_a_copied_list_reads_the_same_and_leaves_mapped_files_behind(manifest):
     segments = SegmentList.load(manifest / "train.tsv")
     expected = segments.read(2).signal.copy()

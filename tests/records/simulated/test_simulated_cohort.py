@@ -261,6 +261,17 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "other settings" in capsys.readouterr().err
 
 
+def test_splits_without_questions_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["simulate", "--patients", "3", "--workers", "1", "--out", str(tmp_path / "few")]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out.splitlines()[-1])["questions"]["valid"] == 0
+    assert "no questions on valid, which training" in printed.err
+    assert "3 patients are too few; give --patients 40 or more" in printed.err
+
+
 def test_amplitudes_are_those_of_real_recordings(folder: Path, shared_dir: Path) -> None:
     """Median over records of each lead's RMS: within a factor of two of PTB-XL's."""
 
