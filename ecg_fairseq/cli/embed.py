@@ -94,9 +94,10 @@ def embedding_options(arguments: argparse.Namespace) -> Any:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the array, the table and what they were made of; print a line of JSON."""
-    from ecg_fairseq.data.signals.embeddings import SIDES, check_folder, embed_folder
+    from ecg_fairseq.data.signals.embeddings import check_folder, embed_folder
     from ecg_fairseq.data.signals.segment_folder import SegmentFolder
     from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
+    from ecg_fairseq.records.record_row import SPLITS
 
     if arguments.out.suffix != ".npy":
         raise EcgError(f"--out {arguments.out} must end in .npy; the table is written beside it")
@@ -104,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = SegmentFolder.open(arguments.manifest)
     names = arguments.split.split(",")
     if arguments.split == "all":
-        names = [side for side in SIDES if (folder.path / f"{side}.tsv").is_file()]
+        names = [split for split in SPLITS if (folder.path / f"{split}.tsv").is_file()]
         names = names or ["train"]
     if len(set(names)) < len(names):
         raise EcgError(f"--split {arguments.split} names a list twice")
@@ -164,7 +165,7 @@ def _write(out: Path, embeddings: "Embeddings", facts: dict[str, Any]) -> None:
                 row,
                 embeddings.record_ids[row],
                 embeddings.patient_ids[row],
-                embeddings.sides[row],
+                embeddings.splits[row],
                 embeddings.idx[row],
                 embeddings.parts[row],
             )

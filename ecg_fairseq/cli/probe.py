@@ -47,12 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Embed, fit, print the table; write it if asked."""
-    from ecg_fairseq.data.signals.embeddings import SIDES, check_folder, embed_folder
+    from ecg_fairseq.data.signals.embeddings import check_folder, embed_folder
     from ecg_fairseq.data.signals.label_source import LabelSource
     from ecg_fairseq.data.signals.segment_folder import SegmentFolder
     from ecg_fairseq.evaluation.labels.linear_probe import probe_fractions
     from ecg_fairseq.evaluation.labels.probe_table import compare_probes, comparison_markdown
     from ecg_fairseq.networks.encoders.trained_encoder import random_encoder
+    from ecg_fairseq.records.record_row import SPLITS
 
     fractions = [_fraction(text) for text in arguments.fractions.split(",")]
     seeds = [_whole(text) for text in arguments.seeds.split(",")]
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     results = []
     for one in (system, random_encoder(system, arguments.random_seed)):
         train, valid, test = (
-            _probe_data(embed_folder(one, folder, [side], options), labels) for side in SIDES
+            _probe_data(embed_folder(one, folder, [split], options), labels) for split in SPLITS
         )
         print(f"fitting on embeddings of {one.path}", file=sys.stderr)
         results.append(probe_fractions(train, valid, test, fractions, seeds))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_fairseq.data.signals.embeddings import SIDES, EmbeddingOptions, embed_folder
+from ecg_fairseq.data.signals.embeddings import EmbeddingOptions, embed_folder
 from ecg_fairseq.data.signals.segment_folder import SegmentFolder
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.labels.linear_probe import ProbeData, ProbeResult, probe_fractions
@@ -14,6 +14,7 @@ from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, write_la
 from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder, random_encoder
 from ecg_fairseq.networks.trained import load_trained_encoder
 from ecg_fairseq.records.labels.label_files import LABEL_FOLDER, read_label_files
+from ecg_fairseq.records.record_row import SPLITS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         system = random_encoder(system, arguments.seed)
     names, values = read_label_files(arguments.manifest / LABEL_FOLDER)
     folder = SegmentFolder.open(arguments.manifest)
-    splits = [_split(system, folder, split, values) for split in SIDES]
+    splits = [_split(system, folder, split, values) for split in SPLITS]
     try:
         percents = [float(text) for text in arguments.percents.split(",")]
     except ValueError:

@@ -19,8 +19,6 @@ from ecg_fairseq.records.manifest.provenance import check
 from ecg_fairseq.records.manifest.record_table import RecordTable
 from ecg_fairseq.records.segments.segment_list import SegmentList
 
-SIDES = ("train", "valid", "test")
-
 
 @dataclass(frozen=True)
 class EmbeddingOptions:
@@ -45,7 +43,7 @@ class Embeddings:
 
     Attributes:
         values: float32 (N, D).
-        sides: N names of lists (``train``, ...).
+        splits: N names of lists (``train``, ...).
         idx: int64 (N,), the recording's line in ``y.npy``; -1 where a file does not say it.
         record_ids: N ids; the text of ``idx`` where the folder is not one of our manifests.
         patient_ids: N ids, empty where unknown.
@@ -55,7 +53,7 @@ class Embeddings:
     """
 
     values: np.ndarray
-    sides: np.ndarray
+    splits: np.ndarray
     idx: np.ndarray
     record_ids: np.ndarray
     patient_ids: np.ndarray
@@ -76,7 +74,7 @@ class Embeddings:
                 f"{int((self.idx < 0).sum())} files do not say of which recording they are (no "
                 "idx), so segments cannot be joined; embed with --per segment"
             )
-        keys = np.stack([np.unique(self.sides, return_inverse=True)[1], self.idx], axis=1)
+        keys = np.stack([np.unique(self.splits, return_inverse=True)[1], self.idx], axis=1)
         _, first, owner = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         order = np.argsort(first)
         place = np.empty_like(order)
@@ -89,7 +87,7 @@ class Embeddings:
         return replace(
             self,
             values=sums / counts[:, None].astype(np.float32),
-            sides=self.sides[kept],
+            splits=self.splits[kept],
             idx=self.idx[kept],
             record_ids=self.record_ids[kept],
             patient_ids=self.patient_ids[kept],
@@ -107,7 +105,7 @@ def check_folder(system: TrainedEncoder, folder: SegmentFolder, external_test: b
         external_test: do not compare patients.
 
     Raises:
-        CheckpointError: names both sides.
+        CheckpointError: names what differs.
     """
     trained, name = system.source, system.path
     if trained.recipe is None:
@@ -118,14 +116,14 @@ def check_folder(system: TrainedEncoder, folder: SegmentFolder, external_test: b
 
 
 def embed_folder(
-    system: TrainedEncoder, folder: SegmentFolder, sides: Sequence[str], options: EmbeddingOptions
+    system: TrainedEncoder, folder: SegmentFolder, splits: Sequence[str], options: EmbeddingOptions
 ) -> Embeddings:
     """Embed all segments of some lists, in their order.
 
     Args:
         system: the encoder.
         folder: of the lists; ours or fairseq-signals'.
-        sides: names of lists.
+        splits: names of lists.
         options: how.
 
     Patients are not compared here; see :func:`check_folder`.
@@ -138,13 +136,13 @@ def embed_folder(
     check_folder(system, folder, external_test=True)
     if folder.manifest is not None:
         check_contents(folder.manifest)
-    lists = [(side, SegmentList.load(folder.tsv(side))) for side in sides]
+    lists = [(split, SegmentList.load(folder.tsv(split))) for split in splits]
     total = sum(len(segments) for _, segments in lists)
     if total == 0:
-        raise ManifestError(f"{folder.path}: the lists {', '.join(sides)} hold no segment")
+        raise ManifestError(f"{folder.path}: the lists {', '.join(splits)} hold no segment")
     values = np.empty((total, system.width), dtype=np.float32)
     idx, patients = np.empty(total, dtype=np.int64), np.empty(total, dtype=object)
-    names = [side for side, segments in lists for _ in range(len(segments))]
+    names = [split for split, segments in lists for _ in range(len(segments))]
     done = 0
     for batch in track(_batches(system, lists, options), None, "batches", options.progress):
         rows = slice(done, done + len(batch))
@@ -158,8 +156,10 @@ def embed_folder(
         table = RecordTable.shared(folder.manifest / "records.tsv")
         record_ids = np.array(list(table.record_ids.texts()), dtype=object)[idx]
         patients = np.array(list(table.patient_ids.texts()), dtype=object)[idx]
-    sides_of_rows = np.array(names, dtype=object)
-    return Embeddings(values, sides_of_rows, idx, record_ids, patients, _parts(sides_of_rows, idx))
+    splits_of_rows = np.array(names, dtype=object)
+    return Embeddings(
+        values, splits_of_rows, idx, record_ids, patients, _parts(splits_of_rows, idx)
+    )
 
 
 Item = tuple[np.ndarray, int, int | None]
@@ -216,11 +216,11 @@ def _runs_of_one_size(sizes: np.ndarray, batch_size: int) -> list[list[int]]:
     ]
 
 
-def _parts(sides: np.ndarray, idx: np.ndarray) -> np.ndarray:
+def _parts(splits: np.ndarray, idx: np.ndarray) -> np.ndarray:
     """Return the number of each segment within its recording, int64 (N,)."""
     seen: dict[tuple[str, int], int] = {}
     parts = np.empty(len(idx), dtype=np.int64)
-    for row, key in enumerate(zip(sides.tolist(), idx.tolist(), strict=True)):
+    for row, key in enumerate(zip(splits.tolist(), idx.tolist(), strict=True)):
         parts[row] = seen.get(key, 0)
         seen[key] = parts[row] + 1
     return parts

@@ -91,7 +91,7 @@ def test_rows_are_the_segments_in_the_order_of_the_lists(folder: SegmentFolder) 
             stored = segments.read(index)
             np.testing.assert_array_equal(found.values[row, :12], stored.signal[:, 0])
             record = records[int(found.idx[row])]
-            assert found.sides[row] == record.split == side
+            assert found.splits[row] == record.split == side
             assert found.idx[row] == stored.idx
             assert found.record_ids[row] == record.record_id
             assert found.patient_ids[row] == record.patient_id
@@ -199,7 +199,7 @@ def rows_of(sides: str, idx: list[int]) -> Embeddings:
     ids = np.array([f"r{number}" for number in idx], dtype=object)
     return Embeddings(
         values=np.array([[4.0**row, -row] for row in range(len(idx))], dtype=np.float32),
-        sides=np.array([names[side] for side in sides], dtype=object),
+        splits=np.array([names[side] for side in sides], dtype=object),
         idx=np.array(idx),
         record_ids=ids,
         patient_ids=np.array([f"p{number}" for number in idx], dtype=object),
@@ -212,7 +212,7 @@ def test_recordings_are_means_in_order_of_first_appearance() -> None:
     wanted = [[(1 + 16) / 2, -1], [(4 + 256 + 1024) / 3, -10 / 3], [64, -3], [4096, -6]]
     np.testing.assert_allclose(found.values, wanted, rtol=1e-6)
     assert found.values.dtype == np.float32
-    assert found.sides.tolist() == ["train", "train", "train", "test"]
+    assert found.splits.tolist() == ["train", "train", "train", "test"]
     assert found.idx.tolist() == [5, 9, 2, 9]
     assert found.record_ids.tolist() == ["r5", "r9", "r2", "r9"]
     assert found.patient_ids.tolist() == ["p5", "p9", "p2", "p9"]
