@@ -41,6 +41,16 @@ class Trainer:
     def counts(self) -> NDArray[np.uint64]: ...
     def size(self) -> tuple[int, int]: ...
 
+class AlikeLines:
+    def __new__(cls, form: tuple[bytes, list[bytes], bytes, bytes, list[int]]) -> AlikeLines: ...
+    def cut(
+        self,
+        text: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        number: int,
+    ) -> tuple[NDArray[np.int64], ...] | None: ...
+
 def zero_phase(
     signal: NDArray[np.float64],
     numerator: NDArray[np.float64],

@@ -1,4 +1,4 @@
-"""The compiled inner loops of the signal path and the tokenizer, where ``rust_bpe`` is installed.
+"""The compiled inner loops, where ``rust_bpe`` is installed: signals, tokenizer, question files.
 
 Each has a readable twin in Python beside its caller that gives the same bits: nothing but speed
 depends on whether the compiled core is there.
@@ -12,7 +12,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 # What the newest part of the package calls: a core without them was built from an older clone.
-_NEEDED = ("zero_phase", "standardise_leads", "interpolate_leads")
+_NEEDED = ("zero_phase", "standardise_leads", "interpolate_leads", "AlikeLines")
 
 
 @cache

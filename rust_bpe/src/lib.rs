@@ -6,7 +6,9 @@
 //!
 //! `filter` and `standardise` are inner loops of the signal path: recursive filters, z-scores and
 //! interpolation of recordings, each equal to its numpy or scipy form to the last bit.
+//! `alike_lines` is the inner loop of opening a file of questions.
 
+pub mod alike_lines;
 pub mod bpe;
 pub mod encode;
 pub mod filter;
@@ -26,3 +28,5 @@ pub mod trie;
 
 #[cfg(feature = "python")]
 mod py;
+#[cfg(feature = "python")]
+mod py_lines;

@@ -361,7 +361,7 @@ fn array_of(
     Ok(PyArray2::from_owned_array(py, array))
 }
 
-/// Compiled core of the ECG-BPE tokenizer, and of the filters of recordings.
+/// Compiled core of the ECG-BPE tokenizer, of the filters of recordings and of question files.
 #[pymodule]
 fn ecg_bpe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -370,5 +370,6 @@ fn ecg_bpe(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(standardise_leads, module)?)?;
     module.add_function(wrap_pyfunction!(interpolate_leads, module)?)?;
     module.add_class::<Encoder>()?;
+    module.add_class::<crate::py_lines::AlikeLines>()?;
     module.add_class::<Trainer>()
 }

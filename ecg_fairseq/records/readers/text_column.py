@@ -129,7 +129,10 @@ class TextIndex:
         """Return the place of each text, int64 (M,), -1 where there is none."""
         if not len(self._keys) or not len(texts):
             return np.full(len(texts), -1, dtype=np.int64)
-        places = np.searchsorted(self._keys, texts.keys)
+        # In order, so that neighbouring searches touch the same memory.
+        order = np.argsort(texts.keys)
+        places = np.empty(len(texts), dtype=np.int64)
+        places[order] = np.searchsorted(self._keys, texts.keys[order])
         places = np.minimum(places, len(self._keys) - 1)
         found = self._order[places]
         is_there = self.column.are_equal(found, texts, np.arange(len(texts)))

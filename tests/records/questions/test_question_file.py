@@ -2,16 +2,29 @@
 
 import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.questions import question_lines
 from ecg_fairseq.records.questions.question import Question, canonical_answer, write_questions
-from ecg_fairseq.records.questions.question_file import read_questions
+from ecg_fairseq.records.questions.question_file import Questions, read_questions
+from ecg_fairseq.records.readers import text_lines
+
+
+@contextmanager
+def without_core() -> Iterator[None]:
+    """Read files by the readable twin, as where nothing is compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(question_lines, "compiled_core", lambda: None)
+        yield
+
 
 TEXT = st.text(alphabet='ab "\\,[]{}:é\t\u2028\x7f', min_size=1, max_size=8)
 NAMES = st.lists(TEXT, min_size=1, max_size=2)
@@ -52,6 +65,9 @@ def test_it_is_a_sequence_of_parsed_lines(tmp_path_factory, asked):
     path = tmp_path_factory.mktemp("q") / "train.jsonl"
     write_questions(path, asked)
     found = read_questions(path)
+    with without_core():
+        for ours, twins in zip(columns_of(found), columns_of(read_questions(path)), strict=True):
+            assert np.array_equal(ours, twins)
     assert found == asked == parsed(path)
     assert list(found) == asked
     assert found[1:] == asked[1:]
@@ -66,6 +82,34 @@ def test_it_is_a_sequence_of_parsed_lines(tmp_path_factory, asked):
     assert found.ids_of("own") == [q.id for q in asked if q.origin == "own"]
 
 
+def columns_of(found: Questions) -> list[np.ndarray]:
+    """Return everything that is kept of a file."""
+    columns = found.columns
+    texts = (columns.ids, columns.record_ids, columns.patient_ids)
+    arrays = (columns.starts, columns.ends, columns.first_records, columns.alike, columns.origins)
+    return [*arrays, *(a for text in texts for a in (text.content, text.offsets, text.keys))]
+
+
+def test_blocks_of_several_forms_give_the_twin_s_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", 1000)
+    lines = [
+        LINE.replace("q1", f"q{n}").replace("Is it?", f"Is it {n % 5}?").replace('"1"', f'"{n}"')
+        for n in range(60)
+    ]
+    lines[20] = json.dumps({**json.loads(lines[20]), "meta": {"device": "é"}})
+    lines[40] = " " + lines[40]
+    lines.insert(50, "")
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = read_questions(path)
+    with without_core():
+        twin = read_questions(path)
+    for ours, twins in zip(columns_of(found), columns_of(twin), strict=True):
+        assert np.array_equal(ours, twins)
+    assert list(found) == parsed(path)
+    assert found.columns.alike[:7].tolist() == [0, 1, 2, 3, 4, 0, 1]
+
+
 LINE = (
     '{"id": "q1", "question": "Is it?", "answer": ["yes"], "question_type": "own", '
     '"record_ids": ["1"], "patient_ids": ["9"], "template_id": -1, "attribute_type": null, '
@@ -73,17 +117,29 @@ LINE = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=600, deadline=None)
+@example(7, 3, "", False)
+@example(7, 3, "", True)
+@example(LINE.index('"1"'), 2, "", True)
 @given(
     st.integers(0, len(LINE)),
     st.integers(0, 12),
     st.sampled_from(
         ['"', "\\", ", ", "[", "]", "{", "}", '"x": ', "", " ", "\t", "\x01", '"id"', "é"]
     ),
+    st.booleans(),
 )
-def test_a_changed_line_is_taken_or_refused_as_by_the_plain_way(tmp_path_factory, at, cut, put):
+def test_a_changed_line_is_taken_or_refused_as_by_the_plain_way(
+    tmp_path_factory, at, cut, put, is_plain
+):
     path = tmp_path_factory.mktemp("q") / "train.jsonl"
     path.write_text(LINE[:at] + put + LINE[at + cut :], encoding="utf-8")
+    with without_core() if is_plain else nullcontext():
+        check_line_one(path)
+
+
+def check_line_one(path: Path) -> None:
+    """Compare with the plain way, which refuses or takes the line."""
     try:
         wanted = parsed(path)
     except (ValueError, ManifestError):
