@@ -51,8 +51,7 @@ def age_of(cell: str, where: str) -> float | None:
     """
     if says_nothing(cell):
         return None
-    text = cell.replace(" ", "").replace(",", ".")
-    age = parse_age(">89" if text in (">=90", "90+", "89+", "≥90") else text)
+    age = parse_age(cell)
     if age is None:
         raise ManifestError(
             f"{where}: age {cell!r} is not a number of years; leave it empty where it is not known"
