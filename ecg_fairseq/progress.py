@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from ecg_fairseq.terminal import bar_stream, printable
-
 Item = TypeVar("Item")
 MODES = ("auto", "bar", "json", "silent")
 _SECONDS_BETWEEN_LINES = 5.0
@@ -35,7 +33,7 @@ def track(
     elif mode == "bar":
         from tqdm import tqdm
 
-        yield from tqdm(items, total=total, desc=printable(label), file=bar_stream())
+        yield from tqdm(items, total=total, desc=label, file=sys.stderr)
     else:
         yield from _json_lines(items, total, label)
 

@@ -43,20 +43,28 @@ def _written_out(match: re.Match[str]) -> str:
 class PrintableStream:
     """A text stream that writes control characters out; all else is the stream's below.
 
-    Attributes:
-        below: the stream that is written to. Progress bars, which move the cursor, go there.
+    Args:
+        below: the stream that is written to.
+        has_bars: let a carriage return through with which a text begins a line or draws a progress
+            bar anew: there it can hide nothing but the bar.
     """
 
-    def __init__(self, below: Any) -> None:
-        self.below = below
+    def __init__(self, below: Any, has_bars: bool = False) -> None:
+        self._below = below
+        self._has_bars = has_bars
+        self._may_return = True
 
     def write(self, text: str) -> int:
         """Write a text; return its length."""
-        shown = printable(text)
-        encoding = getattr(self.below, "encoding", None)
+        if not text:
+            return 0
+        is_bar = self._has_bars and self._may_return and text[0] == "\r"
+        shown = "\r" * is_bar + printable(text[is_bar:])
+        self._may_return = is_bar or text[-1] == "\n"
+        encoding = getattr(self._below, "encoding", None)
         if encoding and not shown.isascii():
             shown = shown.encode(encoding, "backslashreplace").decode(encoding)
-        self.below.write(shown)
+        self._below.write(shown)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -66,7 +74,7 @@ class PrintableStream:
 
     def __getattr__(self, name: str) -> Any:
         """Return what the stream below has: ``buffer``, ``isatty``, ``flush`` ..."""
-        return getattr(self.below, name)
+        return getattr(self._below, name)
 
 
 @contextlib.contextmanager
@@ -74,18 +82,13 @@ def printable_output() -> Iterator[None]:
     """Filter what is written to stdout and stderr meanwhile, see :class:`PrintableStream`."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (
-        stream if isinstance(stream, PrintableStream) else PrintableStream(stream)
-        for stream in before
+        stream if isinstance(stream, PrintableStream) else PrintableStream(stream, has_bars)
+        for stream, has_bars in zip(before, (False, True), strict=True)
     )
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
-
-
-def bar_stream() -> Any:
-    """Return stderr as a progress bar needs it; what the bar says goes through ``printable``."""
-    return sys.stderr.below if isinstance(sys.stderr, PrintableStream) else sys.stderr
 
 
 def run_explained(program: str, action: Callable[[], int], is_debug: bool = False) -> int:
@@ -109,7 +112,9 @@ def run_explained(program: str, action: Callable[[], int], is_debug: bool = Fals
             _end_line(program, "interrupted; run the same command again", is_debug)
             return INTERRUPTED
         except EcgError as error:
-            _end_line(program, str(error), is_debug)
+            # A reader may have called a file damaged that could not be opened for want of numbers.
+            sentence = system_sentence(error) if is_out_of_files(error) else None
+            _end_line(program, sentence or str(error), is_debug)
             return INTERRUPTED if isinstance(error, Interrupted) else 1
         except Exception as error:
             sentence = system_sentence(error)

@@ -51,6 +51,28 @@ def test_streams_write_texts_out_and_keep_the_rest():
     assert stream.encoding == "ascii"
 
 
+def test_bars_may_return_to_the_start_of_their_line_and_nothing_else_may():
+    below = io.StringIO()
+    stream = PrintableStream(below, has_bars=True)
+    for text in (
+        "\rbar 1",
+        "",
+        "\rbar\r 2",
+        "\r",
+        "\n",
+        "\rx\n",
+        "id ",
+        "\rhidden",
+        "\n",
+        "\n\r\n",
+    ):
+        stream.write(text)
+    assert below.getvalue() == "\rbar 1\rbar\\r 2\r\n\rx\nid \\rhidden\n\n\\r\n"
+    plain = PrintableStream(io.StringIO())
+    plain.write("\rbar")
+    assert plain.getvalue() == "\\rbar"
+
+
 def test_what_commands_print_is_filtered_once_and_only_meanwhile(capsys):
     before = sys.stdout, sys.stderr
 
@@ -94,6 +116,19 @@ def test_what_ends_a_command_is_one_line(capsys, error, status, message):
     assert printed.err.count("\n") == 1
     assert printed.err.startswith("ecg-fairseq test: ")
     assert re.search(message, printed.err)
+
+
+def test_a_file_that_lacked_a_number_is_not_called_damaged(capsys):
+    def action() -> int:
+        try:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "x.npy")
+        except OSError as error:
+            raise EcgError("x.npy is damaged; make it anew") from error
+
+    assert run_explained("x", action) == 1
+    said = capsys.readouterr().err
+    assert "ulimit -n" in said
+    assert "damaged" not in said
 
 
 def test_debug_shows_the_traceback(capsys):

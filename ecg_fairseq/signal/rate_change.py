@@ -113,7 +113,7 @@ def resample_linear(signal: np.ndarray, num_output: int) -> np.ndarray:
     left, way, steps = _linear_grid(signal.shape[-1], num_output)
     core = compiled_core()
     if core is not None and signal.ndim == 2 and signal.dtype in _COMPILED_DTYPES:
-        return core.interpolate_leads(np.ascontiguousarray(signal), left, way, steps)
+        return core.interpolate_leads(np.require(signal, None, ("C", "ALIGNED")), left, way, steps)
     slopes = np.diff(signal, axis=-1) / steps
     result = slopes.take(left, axis=-1)
     result *= way

@@ -10,7 +10,6 @@ import sys
 import time
 
 from ecg_fairseq.progress import MODES
-from ecg_fairseq.terminal import bar_stream
 
 _SECONDS_BETWEEN_LINES = 2.0
 
@@ -35,7 +34,7 @@ class Reporter:
                 "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} merges [{elapsed}{postfix}]"
             )
             self._bar = tqdm(
-                total=wanted, initial=done, desc="training", file=bar_stream(), bar_format=layout
+                total=wanted, initial=done, desc="training", file=sys.stderr, bar_format=layout
             )
 
     def update(self, done: int) -> None:

@@ -131,14 +131,14 @@ fn in_row_order<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 fn rows_of<'py, T: numpy::Element>(
     array: &Bound<'py, PyAny>,
 ) -> PyResult<PyReadonlyArray2<'py, T>> {
-    Ok(in_row_order(array)?.extract()?)
+    in_row_order(array)?.extract()
 }
 
 /// Bring a vector into one piece, see [`in_row_order`].
 fn vector_of<'py, T: numpy::Element>(
     array: &Bound<'py, PyAny>,
 ) -> PyResult<PyReadonlyArray1<'py, T>> {
-    Ok(in_row_order(array)?.extract()?)
+    in_row_order(array)?.extract()
 }
 
 fn arrays<'py>(py: Python<'py>, ids: Vec<Vec<u32>>) -> Vec<Bound<'py, PyArray1<u32>>> {

@@ -176,7 +176,10 @@ proptest! {
 #[test]
 fn numbers_of_symbols_at_the_ends() {
     let is_taken = |number| Quantiser::new(-1.0, 2.5, number).is_ok();
-    assert_eq!([0, 1, 159, 160, 256, -1].map(is_taken), [false, true, true, false, false, false]);
+    assert_eq!(
+        [0, 1, 159, 160, 256, -1].map(is_taken),
+        [false, true, true, false, false, false]
+    );
 }
 
 #[test]
