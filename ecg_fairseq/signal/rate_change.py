@@ -81,7 +81,7 @@ def resampled_length(
 def length_of_rounded_ratio(num_samples: int, fs_hz: float, target_fs_hz: float) -> int:
     """Return the samples after a change of rate by the rule of fairseq-signals and earlier recipes.
 
-    The ratio is rounded first, so that at many rates (10 s at 227 or 333 Hz, to 500 Hz) a sample is
+    The ratio is rounded first, so that at many rates (10 s at 121 or 227 Hz, to 500 Hz) a sample is
     lost, and with it the last window.
     """
     return int(num_samples * (target_fs_hz / fs_hz))

@@ -99,8 +99,8 @@ class WindowRecipe(Recipe):
 class ResampledWindowRecipe(WindowRecipe):
     """Constants of a window recipe that begins with a change of rate.
 
-    Version 1 rounds the ratio of the rates before the length is taken, which at some rates (of the
-    usual ones at 333 Hz) loses a sample, and may lose the last window with it. Version 2 loses
+    Version 1 rounds the ratio of the rates before the length is taken, which at some rates (10 s at
+    121 or 227 Hz, 8 s at 333 Hz) loses a sample, and may lose the last window with it. Version 2 loses
     none; where version 1 loses none either, the two are equal to the last bit.
 
     Attributes:
