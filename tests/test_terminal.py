@@ -4,8 +4,10 @@ import errno
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import unicodedata
 
 import pytest
@@ -21,6 +23,7 @@ from ecg_fairseq.terminal import (
     run_explained,
     system_sentence,
 )
+from ecg_fairseq.tokenizer import EcgTokenizer
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2Jid\r\x9b1A\x7f\u202e\u2028\udcff"
 
@@ -166,6 +169,60 @@ def test_ids_and_file_names_reach_the_terminal_written_out(tmp_path):
         assert done.returncode in (1, 2)
         assert b"\x1b" not in done.stderr + done.stdout
         assert b"Traceback" not in done.stderr
+
+
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from ecg_fairseq.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def interrupted(words: list[str], is_begun) -> tuple[int, str]:
+    """Run a verb, press Ctrl-C once it has begun; return its exit status and stderr."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", START, *words],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not is_begun(child) and child.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    return child.returncode, said
+
+
+def test_ctrl_c_is_one_line_and_130(tmp_path):
+    EcgTokenizer([[97, 97]]).save(tmp_path / "t.json")
+
+    def is_begun(child: subprocess.Popen) -> bool:
+        child.stdin.write("aaab\n" * 20_000)  # more than a pipe holds: it is being read
+        child.stdin.flush()
+        return True
+
+    words = ["tokenizer", "encode", "--tokenizer", str(tmp_path / "t.json")]
+    status, said = interrupted(words, is_begun)
+    assert (status, said) == (
+        130, "ecg-fairseq tokenizer: interrupted; run the same command again\n"
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_workers_without_a_word_and_keeps_what_is_complete(tmp_path):
+    words = ["simulate", "--out", str(tmp_path / "c"), "--patients", "40", "--seed", "1"]
+    assert main(words) == 0
+    words = ["prepare", "ptb_xl", str(tmp_path / "c"), "--recipe", "ecg_byte", "--workers", "2"]
+    words += ["--out", str(tmp_path / "m")]
+    status, said = interrupted(words, lambda _: any(tmp_path.glob("m/store/*.npy")))
+    lines = [line for line in said.splitlines() if not line.startswith("{")]
+    assert (status, len(lines)) == (130, 1), said
+    assert main(words) == 0
+    assert main([*words[:-1], str(tmp_path / "whole")]) == 0
+    for path in sorted((tmp_path / "whole/store").iterdir()):
+        assert (tmp_path / "m/store" / path.name).read_bytes() == path.read_bytes()
+    assert not any(tmp_path.glob("m/store/.*"))
 
 
 def test_main_knows_no_verb(capsys):

@@ -100,8 +100,8 @@ class ResampledWindowRecipe(WindowRecipe):
     """Constants of a window recipe that begins with a change of rate.
 
     Version 1 rounds the ratio of the rates before the length is taken, which at some rates (10 s at
-    121 or 227 Hz, 8 s at 333 Hz) loses a sample, and may lose the last window with it. Version 2 loses
-    none; where version 1 loses none either, the two are equal to the last bit.
+    121 or 227 Hz, 8 s at 333 Hz) loses a sample, and may lose the last window with it. Version 2
+    loses none; where version 1 loses none either, the two are equal to the last bit.
 
     Attributes:
         resampling: a method of ``change_rate`` for recordings of another rate.
