@@ -13,6 +13,10 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
+class Interrupted(EcgError):
+    """Ctrl-C ended a command that has something to say about what it kept."""
+
+
 class RecordError(EcgError):
     """A recording cannot be read, or is not what a recipe needs."""
 

@@ -48,6 +48,12 @@ def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
             f"cannot write {path}: {error.strerror or error}; free some space or choose another "
             "folder, then run the same command again (nothing was written under that name)"
         ) from error
+    except UnicodeEncodeError as error:
+        part = error.object[max(0, error.start - 30) : error.end + 30]
+        raise EcgError(
+            f"cannot write {path}: its text holds {part!a}, which is no UTF-8 (a lone surrogate, "
+            "often from a file or folder whose name is not in UTF-8): correct it and run again"
+        ) from error
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)

@@ -58,6 +58,8 @@ def locked_folder(folder: Path | str, command: str, part: str = "") -> Iterator[
 def locked_beside(path: Path | str, command: str) -> Iterator[None]:
     """Hold a lock beside a file or folder that is to appear whole; see :func:`locked_folder`."""
     path = Path(path).absolute()
+    if not path.name:
+        raise EcgError(f"{path} cannot be written; give --out a name below it")
     with locked(path.with_name(f".{path.name}{LOCK_FILE}"), command, path):
         yield
 

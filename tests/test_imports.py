@@ -38,7 +38,16 @@ LEVELS = {
     "manifests": 3,
     "scripts": 3,
 }
-SHARED_BY_ALL = {"", "errors", "files", "folder_lock", "moved_modules", "progress"}
+SHARED_BY_ALL = {
+    "",
+    "errors",
+    "files",
+    "folder_lock",
+    "free_memory",
+    "moved_modules",
+    "progress",
+    "terminal",
+}
 # Within a room: sub-rooms and single modules, from the ground up; equals may import each other as
 # long as no circle comes of it.
 SYSTEM = 2

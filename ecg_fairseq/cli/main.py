@@ -7,11 +7,10 @@ imported when their verb is typed, so ``doctor`` works where torch or fairseq ar
 import argparse
 import importlib
 import sys
-import traceback
 from collections.abc import Sequence
 
 from ecg_fairseq import __version__
-from ecg_fairseq.errors import EcgError
+from ecg_fairseq.terminal import run_explained
 
 # verb -> (module, one line of help)
 VERBS = {
@@ -48,21 +47,21 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0 on success, 1 on an explained failure, 2 on bad usage."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    verb = next((word for word in argv if not word.startswith("-")), None)
-    arguments = build_parser(verb).parse_args(argv)
-    module = importlib.import_module(f"ecg_fairseq.cli.{VERBS[arguments.verb][0]}")
-    try:
+    """Run one verb.
+
+    Returns:
+        0 on success, 1 on a failure that is explained, 2 on bad usage, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in words if not word.startswith("-")), None)
+    program = f"ecg-fairseq {verb}" if verb in VERBS else "ecg-fairseq"
+
+    def run() -> int:
+        arguments = build_parser(verb).parse_args(words)
+        module = importlib.import_module(f"ecg_fairseq.cli.{VERBS[arguments.verb][0]}")
         return int(module.run(arguments) or 0)
-    except EcgError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        print(f"ecg-fairseq {arguments.verb}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+
+    return run_explained(program, run, is_debug="--debug" in words)
 
 
 if __name__ == "__main__":

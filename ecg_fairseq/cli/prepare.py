@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecg_fairseq.terminal import run_explained
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the name; what follows it are the dataset's own options."""
@@ -51,4 +53,5 @@ def prepare_dataset(name: str, argv: Sequence[str], program: str | None = None) 
 
 def run_script(path: str) -> int:
     """Run ``manifests/NAME.py`` with the words it was called with."""
-    return prepare_dataset(Path(path).stem, sys.argv[1:])
+    name, words = Path(path).stem, sys.argv[1:]
+    return run_explained(f"{name}.py", lambda: prepare_dataset(name, words), "--debug" in words)

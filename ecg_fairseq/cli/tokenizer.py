@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.errors import Interrupted, TokenizerError
 from ecg_fairseq.progress import MODES as PROGRESS_MODES
 from ecg_fairseq.records.record_row import SPLITS
 
@@ -102,10 +102,10 @@ def _train_with(options: "TrainingOptions", arguments: argparse.Namespace) -> in
     try:
         tokenizer = train_tokenizer(text, options, arguments.progress, previous)
     except KeyboardInterrupt:
-        raise TokenizerError("stopped before the first merge; nothing was written") from None
+        raise Interrupted("stopped before the first merge; nothing was written") from None
     tokenizer.save(arguments.out)
     if tokenizer.training["stop"] == INTERRUPTED:
-        raise TokenizerError(
+        raise Interrupted(
             f"stopped after {tokenizer.num_merges} of {arguments.num_merges} merges, which are "
             f"kept in {arguments.out} (a valid tokenizer); go on with --resume"
         )

@@ -132,7 +132,7 @@ def types_section(results: dict[str, Any]) -> str:
             f"<td>{_share(row.get(key))}</td>" for key in ("majority", "blind", "closed_set")
         )
         rows.append(
-            f"<tr><td>{escape(name)}</td><td>{row.get('n', '')}</td>"
+            f"<tr><td>{escape(name)}</td><td>{escape(str(row.get('n', '')))}</td>"
             f'<td class="bar"><span>{bar}</span></td>'
             f"<td{kind}>{sign}{_share(row.get('exact_match'))}</td>{figures}</tr>"
         )

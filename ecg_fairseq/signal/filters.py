@@ -64,7 +64,8 @@ def zero_phase(signal: np.ndarray, chosen: Filter) -> np.ndarray:
     _check_length(signal, padding)
     core = compiled_core()
     if core is not None:
-        leads = np.ascontiguousarray(signal.reshape(-1, signal.shape[-1]), dtype=np.float64)
+        rows = signal.reshape(-1, signal.shape[-1])
+        leads = np.require(rows, np.float64, ("C", "ALIGNED"))
         arrays = (chosen.numerator, chosen.denominator, chosen.initial_state)
         filtered = core.zero_phase(leads, *arrays, padding)
         if filtered is not None:

@@ -62,8 +62,10 @@ def standardise(
     if core is None:
         values, mean, deviation = standardise_leads(leads, is_flat, _FLAT)
     else:
-        as_float64 = np.asarray if overwrite else np.array
-        values = as_float64(leads, dtype=np.float64, order="C")
+        if overwrite:
+            values = np.require(leads, np.float64, ("C", "ALIGNED", "WRITEABLE"))
+        else:
+            values = np.array(leads, dtype=np.float64, order="C")
         mean, deviation = core.standardise_leads(values, is_flat, _FLAT)
     leading = (*signal.shape[:-1], 1)
     return Standardised(

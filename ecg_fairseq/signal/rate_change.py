@@ -20,16 +20,23 @@ _ROUNDING = 1e-6  # samples; a rate such as 333.3 Hz has no exact binary form
 _COMPILED_DTYPES = (np.float32, np.float64)
 
 
-def change_rate(signal: np.ndarray, fs_hz: float, target_fs_hz: float, method: str) -> np.ndarray:
+def change_rate(
+    signal: np.ndarray,
+    fs_hz: float,
+    target_fs_hz: float,
+    method: str,
+    num_output: int | None = None,
+) -> np.ndarray:
     """Return the recording at another rate; the same array where the rate is already right.
 
     Args:
         signal: (L, T).
         method: ``polyphase``, ``linear``, ``linear_up`` (linear when the rate goes up, polyphase
             when it goes down), ``cubic`` or ``fourier``.
+        num_output: samples wanted; default :func:`resampled_length`.
 
     Returns:
-        float64 (L, :func:`resampled_length`).
+        float64 (L, num_output).
 
     Raises:
         RecipeError: unknown method.
@@ -37,7 +44,8 @@ def change_rate(signal: np.ndarray, fs_hz: float, target_fs_hz: float, method: s
     """
     if fs_hz == target_fs_hz:
         return signal
-    num_output = resampled_length(signal.shape[-1], fs_hz, target_fs_hz, method)
+    if num_output is None:
+        num_output = resampled_length(signal.shape[-1], fs_hz, target_fs_hz, method)
     if num_output < 2 or signal.shape[-1] < 2:
         raise RecordError(
             f"{signal.shape[-1]} samples at {fs_hz:g} Hz are too few for {target_fs_hz:g} Hz"
@@ -62,13 +70,21 @@ def resampled_length(
 ) -> int:
     """Return the samples after a change of rate: ``num_samples * target_fs_hz / fs_hz``, floored.
 
-    Method ``linear`` is fairseq-signals' own, with the length that its files have: the ratio is
-    rounded first, so that at many rates (10 s at 227 or 333 Hz, to 500 Hz) a sample is lost, and
-    with it the last window.
+    Method ``linear`` is fairseq-signals' own, with the length that its files have:
+    :func:`length_of_rounded_ratio`.
     """
     if method == "linear":
-        return int(num_samples * (target_fs_hz / fs_hz))
+        return length_of_rounded_ratio(num_samples, fs_hz, target_fs_hz)
     return int(num_samples * target_fs_hz / fs_hz + _ROUNDING)
+
+
+def length_of_rounded_ratio(num_samples: int, fs_hz: float, target_fs_hz: float) -> int:
+    """Return the samples after a change of rate by the rule of fairseq-signals and earlier recipes.
+
+    The ratio is rounded first, so that at many rates (10 s at 121 or 227 Hz, to 500 Hz) a sample is
+    lost, and with it the last window.
+    """
+    return int(num_samples * (target_fs_hz / fs_hz))
 
 
 @lru_cache(maxsize=8)
@@ -97,7 +113,7 @@ def resample_linear(signal: np.ndarray, num_output: int) -> np.ndarray:
     left, way, steps = _linear_grid(signal.shape[-1], num_output)
     core = compiled_core()
     if core is not None and signal.ndim == 2 and signal.dtype in _COMPILED_DTYPES:
-        return core.interpolate_leads(np.ascontiguousarray(signal), left, way, steps)
+        return core.interpolate_leads(np.require(signal, None, ("C", "ALIGNED")), left, way, steps)
     slopes = np.diff(signal, axis=-1) / steps
     result = slopes.take(left, axis=-1)
     result *= way

@@ -106,6 +106,14 @@ class Recipe(ABC):
         """Return the SHA-256 of kind, layout and all constants."""
         return sha256_of_json({"kind": type(self).__name__, **self.constants()})
 
+    def input_hash(self) -> str:
+        """Return a hash that is equal for recipes whose segments a network may read in turn.
+
+        It is :meth:`hash` but for versions that differ in nothing but how many segments some
+        recordings give.
+        """
+        return self.hash()
+
     def layout(self) -> dict[str, Any]:
         """Return shape and strips as a JSON object."""
         return {"shape": list(self.shape), "strips": [strip.to_dict() for strip in self.strips]}

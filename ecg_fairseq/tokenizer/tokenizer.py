@@ -253,7 +253,7 @@ class EcgTokenizer:
             )
         if array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float64)
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+        array = np.require(array, array.dtype.newbyteorder("="), ("C", "ALIGNED"))
         return self._encoder.encode_signals(array, quantizer, num_threads)
 
     def encode(self, segments: np.ndarray) -> list[np.ndarray]:

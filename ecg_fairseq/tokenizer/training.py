@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ecg_fairseq.errors import TokenizerError
+from ecg_fairseq.free_memory import free_memory
 from ecg_fairseq.signal.compiled import compiled_core
 from ecg_fairseq.tokenizer import twin
 from ecg_fairseq.tokenizer.core import MODES
@@ -74,22 +74,6 @@ def memory_need(text: TrainingText) -> int:
     if text.origin.get("boundary") == "none":
         per_symbol *= 2  # resuming encodes the text as the one sequence that it is
     return BASE_BYTES + per_symbol * text.num_symbols
-
-
-def free_memory() -> int | None:
-    """Return the bytes this process may still take, or None where that cannot be known."""
-    limits = []
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                limits.append(int(line.split()[1]) << 10)
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            limits.append(int(limit) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass  # another system, or no control group: what was found so far counts
-    return min(limits) if limits else None
 
 
 def check_memory(text: TrainingText) -> str:

@@ -8,11 +8,10 @@ use ecg_bpe::train::{Options, Trainer};
 
 const LEADS: usize = 12;
 const SAMPLES: usize = 2500;
-const QUANTISER: Quantiser = Quantiser {
-    low: -1.05,
-    scale: 2.6,
-    num_symbols: 26,
-};
+
+fn quantiser() -> Quantiser {
+    Quantiser::new(-1.05, 2.6, 26).expect("26 letters")
+}
 
 /// Beats of a few bumps each, with noise from a small linear generator.
 fn record(seed: u64) -> Vec<f32> {
@@ -40,7 +39,7 @@ fn symbols(num_records: u64) -> Vec<Vec<u8>> {
     (0..num_records)
         .map(|seed| {
             let mut out = Vec::new();
-            QUANTISER.symbols(&record(seed), &mut out);
+            quantiser().symbols(&record(seed), &mut out);
             out
         })
         .collect()
@@ -87,7 +86,7 @@ fn benches(criterion: &mut Criterion) {
         group.bench_function(mode, |bench| bench.iter(|| encoder.encode_batch(&batch, 1)));
         group.throughput(Throughput::Elements(1));
         group.bench_function(format!("{mode}, float window"), |bench| {
-            bench.iter(|| encoder.encode_signals(&window, window.len(), QUANTISER, 1));
+            bench.iter(|| encoder.encode_signals(&window, window.len(), quantiser(), 1));
         });
     }
     group.finish();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use numpy::ndarray::Array2;
 use numpy::{
-    PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
+    PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArray,
     PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyValueError;
@@ -36,8 +36,8 @@ struct Encoder {
 #[pymethods]
 impl Encoder {
     #[new]
-    fn new(py: Python<'_>, merges: PyReadonlyArray2<'_, i64>, mode: &str) -> PyResult<Self> {
-        let pairs = pairs_of(&merges)?;
+    fn new(py: Python<'_>, merges: &Bound<'_, PyAny>, mode: &str) -> PyResult<Self> {
+        let pairs = pairs_of(merges)?;
         let inner = py.detach(|| encode::Encoder::new(&Merges::new(pairs)?, mode))?;
         Ok(Self { inner })
     }
@@ -60,7 +60,7 @@ impl Encoder {
         )
     }
 
-    /// `values`: C-contiguous float32 or float64 (N, P); `quantiser`: low, scale, num_symbols.
+    /// `values`: float32 or float64 (N, P) in any memory order; `quantiser`: low, scale, num_symbols.
     #[pyo3(signature = (values, quantiser, num_threads = 0))]
     fn encode_signals<'py>(
         &self,
@@ -69,11 +69,12 @@ impl Encoder {
         quantiser: &Bound<'py, PyAny>,
         num_threads: usize,
     ) -> PyResult<Vec<Bound<'py, PyArray1<u32>>>> {
-        let quantiser = Quantiser {
-            low: quantiser.getattr("low")?.extract()?,
-            scale: quantiser.getattr("scale")?.extract()?,
-            num_symbols: quantiser.getattr("num_symbols")?.extract()?,
-        };
+        let quantiser = Quantiser::new(
+            quantiser.getattr("low")?.extract()?,
+            quantiser.getattr("scale")?.extract()?,
+            quantiser.getattr("num_symbols")?.extract()?,
+        )?;
+        let values = in_row_order(values)?;
         let ids = if let Ok(rows) = values.extract::<PyReadonlyArray2<'py, f32>>() {
             self.encode_rows(py, &rows, quantiser, num_threads)?
         } else {
@@ -86,8 +87,9 @@ impl Encoder {
     fn decode<'py>(
         &self,
         py: Python<'py>,
-        ids: PyReadonlyArray1<'py, i64>,
+        ids: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        let ids = vector_of::<i64>(ids)?;
         let ids = ids.as_slice()?;
         let bytes = py.detach(|| self.inner.decode(ids))?;
         Ok(PyBytes::new(py, &bytes))
@@ -114,13 +116,39 @@ impl Encoder {
     }
 }
 
+/// Return an array whose memory is in C order and aligned: the same one, or a copy of it.
+///
+/// A slice of an array is its memory, so rows of a Fortran-order array would come mixed up.
+fn in_row_order<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let untyped = array.cast::<PyUntypedArray>()?;
+    if untyped.is_c_contiguous() && untyped.is_aligned() {
+        return Ok(array.clone());
+    }
+    array.call_method1("copy", ("C",))
+}
+
+/// Bring a two-dimensional array into C order, see [`in_row_order`].
+fn rows_of<'py, T: numpy::Element>(
+    array: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArray2<'py, T>> {
+    in_row_order(array)?.extract()
+}
+
+/// Bring a vector into one piece, see [`in_row_order`].
+fn vector_of<'py, T: numpy::Element>(
+    array: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArray1<'py, T>> {
+    in_row_order(array)?.extract()
+}
+
 fn arrays<'py>(py: Python<'py>, ids: Vec<Vec<u32>>) -> Vec<Bound<'py, PyArray1<u32>>> {
     ids.into_iter()
         .map(|ids| PyArray1::from_vec(py, ids))
         .collect()
 }
 
-fn pairs_of(merges: &PyReadonlyArray2<'_, i64>) -> PyResult<Vec<(u32, u32)>> {
+fn pairs_of(merges: &Bound<'_, PyAny>) -> PyResult<Vec<(u32, u32)>> {
+    let merges = rows_of::<i64>(merges)?;
     let wrong = || PyValueError::new_err("merges must be an (M, 2) int64 array of ids");
     if merges.shape()[1] != 2 {
         return Err(wrong());
@@ -164,13 +192,9 @@ impl Trainer {
         num_merges: usize,
         min_count: u64,
         num_threads: usize,
-        prefix: Option<PyReadonlyArray2<'_, i64>>,
+        prefix: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let prefix = prefix
-            .as_ref()
-            .map(pairs_of)
-            .transpose()?
-            .unwrap_or_default();
+        let prefix = prefix.map(pairs_of).transpose()?.unwrap_or_default();
         let options = Options {
             num_merges,
             min_count,
@@ -196,7 +220,8 @@ impl Trainer {
     /// Append symbols to the current sequence; `end` closes it. On resume, closing it encodes it,
     /// which may take long: other threads run meanwhile.
     #[pyo3(signature = (data, end = true))]
-    fn add(&mut self, py: Python<'_>, data: PyReadonlyArray1<'_, u8>, end: bool) -> PyResult<()> {
+    fn add(&mut self, py: Python<'_>, data: &Bound<'_, PyAny>, end: bool) -> PyResult<()> {
+        let data = vector_of::<u8>(data)?;
         let data = data.as_slice()?;
         let inner = &mut self.inner;
         Ok(py.detach(|| each!(inner, trainer => trainer.text()?.add(data, end)))?)
@@ -267,17 +292,21 @@ fn merges_array<'py>(py: Python<'py>, pairs: &[(u32, u32)]) -> Bound<'py, PyArra
     PyArray2::from_owned_array(py, array)
 }
 
-/// Filter every lead of a C-contiguous float64 (L, T) forwards and backwards; None where the filter
+/// Filter every lead of a float64 (L, T) forwards and backwards; None where the filter
 /// has no kernel (then scipy does it) or the leads are not longer than the padding.
 #[pyfunction]
 fn zero_phase<'py>(
     py: Python<'py>,
-    signal: PyReadonlyArray2<'py, f64>,
-    numerator: PyReadonlyArray1<'py, f64>,
-    denominator: PyReadonlyArray1<'py, f64>,
-    initial_state: PyReadonlyArray1<'py, f64>,
+    signal: &Bound<'py, PyAny>,
+    numerator: &Bound<'py, PyAny>,
+    denominator: &Bound<'py, PyAny>,
+    initial_state: &Bound<'py, PyAny>,
     padding: usize,
 ) -> PyResult<Option<Bound<'py, PyArray2<f64>>>> {
+    let signal = rows_of::<f64>(signal)?;
+    let numerator = vector_of::<f64>(numerator)?;
+    let denominator = vector_of::<f64>(denominator)?;
+    let initial_state = vector_of::<f64>(initial_state)?;
     let shape = (signal.shape()[0], signal.shape()[1]);
     let filter = Filter {
         numerator: numerator.as_slice()?,
@@ -293,14 +322,21 @@ fn zero_phase<'py>(
 
 type TwoVectors<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
-/// Standardise C-contiguous float64 leads (L, T) in place; return (mean, deviation).
+/// Standardise float64 leads (L, T) in place; return (mean, deviation). Leads in another memory order
+/// are refused: a copy of them would be standardised in their place.
 #[pyfunction]
 fn standardise_leads<'py>(
     py: Python<'py>,
     mut leads: PyReadwriteArray2<'py, f64>,
-    is_flat: PyReadonlyArray1<'py, bool>,
+    is_flat: &Bound<'py, PyAny>,
     flat_share: f64,
 ) -> PyResult<TwoVectors<'py>> {
+    if !(leads.is_c_contiguous() && leads.is_aligned()) {
+        return Err(PyValueError::new_err(
+            "leads that are standardised in place must be C-contiguous and aligned",
+        ));
+    }
+    let is_flat = vector_of::<bool>(is_flat)?;
     let (num_leads, num_samples) = (leads.shape()[0], leads.shape()[1]);
     let flags = is_flat.as_slice()?;
     if flags.len() != num_leads || num_samples == 0 {
@@ -317,15 +353,19 @@ fn standardise_leads<'py>(
     ))
 }
 
-/// Linear interpolation of C-contiguous float32 or float64 leads (L, T) to float64 (L, M).
+/// Linear interpolation of float32 or float64 leads (L, T) to float64 (L, M).
 #[pyfunction]
 fn interpolate_leads<'py>(
     py: Python<'py>,
     signal: &Bound<'py, PyAny>,
-    left: PyReadonlyArray1<'py, i64>,
-    way: PyReadonlyArray1<'py, f64>,
-    steps: PyReadonlyArray1<'py, f64>,
+    left: &Bound<'py, PyAny>,
+    way: &Bound<'py, PyAny>,
+    steps: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let signal = in_row_order(signal)?;
+    let left = vector_of::<i64>(left)?;
+    let way = vector_of::<f64>(way)?;
+    let steps = vector_of::<f64>(steps)?;
     let grid = (left.as_slice()?, way.as_slice()?, steps.as_slice()?);
     let (num_leads, result) = if let Ok(leads) = signal.extract::<PyReadonlyArray2<'py, f32>>() {
         interpolated(py, &leads, grid)?

@@ -159,12 +159,27 @@ proptest! {
     }
 
     #[test]
-    fn symbols_stay_in_the_alphabet(values in vec(any::<f64>(), 0..50), num_symbols in 2u8..159) {
-        let quantiser = Quantiser { low: -1.0, scale: 2.5, num_symbols };
+    fn symbols_stay_in_the_alphabet(values in vec(any::<f64>(), 0..50), num_symbols in 1u8..=159) {
+        let quantiser = Quantiser::new(-1.0, 2.5, num_symbols.into()).unwrap();
         let mut symbols = vec![];
         quantiser.symbols(&values, &mut symbols);
         prop_assert!(symbols.iter().all(|&s| (97..=96 + num_symbols).contains(&s)));
     }
+
+    #[test]
+    fn numbers_of_symbols_without_letters_are_refused(num_symbols in any::<i64>()) {
+        let quantiser = Quantiser::new(-1.0, 2.5, num_symbols);
+        prop_assert_eq!(quantiser.is_ok(), (1..=159).contains(&num_symbols));
+    }
+}
+
+#[test]
+fn numbers_of_symbols_at_the_ends() {
+    let is_taken = |number| Quantiser::new(-1.0, 2.5, number).is_ok();
+    assert_eq!(
+        [0, 1, 159, 160, 256, -1].map(is_taken),
+        [false, true, true, false, false, false]
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ from ecg_fairseq.errors import RecipeError, RecordError
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.normalizing import NORMALISE_MODES, scaling_of, standardise
 from ecg_fairseq.signal.rate_change import change_rate, resample_linear, resampled_length
-from ecg_fairseq.signal.recipes import get_recipe
+from ecg_fairseq.signal.recipes import get_recipe, recipe_from_description
 from ecg_fairseq.signal.recipes.heartllm import MIMIC_ORDER
 
 ALL = (
@@ -249,6 +249,35 @@ def test_a_whole_recording_gives_all_its_windows():
     assert len(published) == 1
     assert len(get_recipe("heartllm").apply(recording(333, 10), CANONICAL_LEADS, 333.0)) == 1
     assert len(get_recipe("ecg_byte").apply(recording(484, 10), CANONICAL_LEADS, 484.0)) == 5
+
+
+RESAMPLED = ("ecg_fm", "heartllm", "dual_attention", "dual_attention_reference", "ecg_encoder")
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+def test_version_1_keeps_the_lengths_that_its_hash_stands_for(name):
+    new, old = get_recipe(name), get_recipe(f"{name}@1")
+    assert recipe_from_description(old.describe(), "a checkpoint") is old
+    assert new.hash() != old.hash()
+    assert new.input_hash() == old.input_hash() == old.hash()
+    for fs_hz in (100, 250, 360, 500, 1000):
+        signal = recording(fs_hz, 10)
+        np.testing.assert_array_equal(
+            new.apply(signal, CANONICAL_LEADS, fs_hz), old.apply(signal, CANONICAL_LEADS, fs_hz)
+        )
+
+
+def test_version_1_loses_a_window_where_it_always_did():
+    signal = recording(227, 10)
+    for name, counts in {"ecg_fm": (2, 1), "ecg_encoder_reference": (1, 0)}.items():
+        found = []
+        for version in (2, 1):
+            try:
+                recipe = get_recipe(f"{name}@{version}")
+                found.append(len(recipe.apply(signal, CANONICAL_LEADS, 227.0)))
+            except RecordError:
+                found.append(0)
+        assert tuple(found) == counts
 
 
 def test_an_unknown_resampling_method_is_refused():

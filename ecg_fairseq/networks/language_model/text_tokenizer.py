@@ -7,9 +7,10 @@ words, so nobody can write an end-of-sequence or a made-up ECG into a question.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ecg_fairseq.errors import CheckpointError, EcgError
+from ecg_fairseq.errors import CheckpointError, EcgError, first_line
 from ecg_fairseq.networks.language_model.counted_bpe import train_merges
 
 _BOS, _EOS, _UNKNOWN = "<s>", "</s>", "<unk>"
@@ -119,11 +120,12 @@ def load_text_tokenizer(name: str) -> TextTokenizer:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as cause:
+    except Exception as cause:
+        # Damaged files raise a dozen unrelated classes there, some from compiled code.
         raise EcgError(
-            f"text tokenizer {name!r} cannot be loaded: it is neither a local folder with a "
-            "tokenizer nor a hub name that can be reached from here; give a local path, log in "
-            "to the hub for gated models, or use task.text_tokenizer=corpus"
+            f"text tokenizer {name!r} cannot be loaded ({first_line(cause)}): it is neither a "
+            "local folder with a tokenizer nor a hub name that can be reached from here; give a "
+            "local path, log in to the hub for gated models, or use task.text_tokenizer=corpus"
         ) from cause
     if getattr(tokenizer, "backend_tokenizer", None) is None or tokenizer.eos_token_id is None:
         raise EcgError(f"text tokenizer {name!r} must be a fast tokenizer with an end token")
@@ -135,8 +137,15 @@ def _rows_of_model(name: str) -> int:
     from transformers import AutoConfig
 
     try:
-        return int(AutoConfig.from_pretrained(name, trust_remote_code=False).vocab_size)
-    except (OSError, ValueError):
+        shape = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        return int(shape.get_text_config().vocab_size)
+    except Exception as cause:
+        settings = Path(name) / "config.json"
+        if settings.is_file():
+            raise EcgError(
+                f"{settings} beside the text tokenizer cannot be read ({first_line(cause)}): copy "
+                "the model again, or give a folder with the tokenizer alone"
+            ) from cause
         return 0
 
 

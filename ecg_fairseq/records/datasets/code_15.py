@@ -24,6 +24,7 @@ from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.code_15_hdf5 import read_exam_ids
+from ecg_fairseq.records.readers.wfdb_comments import parse_age
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
@@ -167,7 +168,7 @@ def _source(row: dict[str, str], path: str, number: int, split: str) -> SourceRe
         path=path,
         source=f"{ORIGINALS}/{name}" if number < 0 else f"{name}:{number}",
         split=split,
-        age=number_of(row["age"]),
+        age=parse_age(row["age"]),
         sex="male" if _truth(row, MALE, where) else "female",
         labels_json=labels_text(labels),
         array_row=number,

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.datasets.json_values import text_of
 from ecg_fairseq.records.datasets.mimic_iv_ecg import ID_COLUMNS, read_mimic_iv_ecg
 from ecg_fairseq.records.datasets.mimic_iv_ecg import add_options as add_subject_options
 from ecg_fairseq.records.preparation.raw_dataset import Questions, RawDataset
@@ -145,9 +146,11 @@ def read_conversations(path: Path) -> tuple[list[Conversation], Counter]:
             dropped["conversation without an answer"] += 1
             continue
         try:
-            question, answer = (str(turn["value"]) for turn in turns[:2])
+            question, answer = (text_of(turn["value"], "value") for turn in turns[:2])
         except (KeyError, TypeError) as error:
             raise ManifestError(f"{where}: a turn has no value; copy the file again") from error
+        except ValueError as error:
+            raise ManifestError(f"{where}: {error}; copy the file again") from error
         question = question.replace(_ECG_MARK, "").replace("\n", "").strip()
         if not question or not answer.strip():
             dropped["empty question or answer"] += 1

@@ -14,6 +14,7 @@ from typing import Any
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json
+from ecg_fairseq.records.datasets.json_values import text_of, texts_of, whole_of
 from ecg_fairseq.records.questions.question import Question, canonical_answer
 from ecg_fairseq.records.questions.templates import QUESTION_TYPES, SINGLE_TYPES
 from ecg_fairseq.records.readers.csv_table import read_csv_lines, rows_of
@@ -169,24 +170,26 @@ def question_of_entry(
     """
     try:
         record_ids = _record_ids(entry)
-        attribute = entry.get("attribute")
+        attribute, attribute_type = entry.get("attribute"), entry.get("attribute_type")
         return Question(
-            id=f"{name}-{int(entry['sample_id'])}",
+            id=f"{name}-{whole_of(entry['sample_id'], 'sample_id')}",
             # A million questions have a few thousand different texts.
-            question=sys.intern(str(entry["question"])),
-            answer=canonical_answer(_names(entry["answer"])),
-            question_type=str(entry["question_type"]),
-            attribute_type=entry.get("attribute_type"),
-            template_id=int(entry["template_id"]),
+            question=sys.intern(text_of(entry["question"], "question")),
+            answer=canonical_answer(_names(entry["answer"], "answer")),
+            question_type=text_of(entry["question_type"], "question_type"),
+            attribute_type=attribute_type and text_of(attribute_type, "attribute_type"),
+            template_id=whole_of(entry["template_id"], "template_id"),
             style=style,
-            attribute=None if attribute is None else _names(attribute),
+            attribute=None if attribute is None else _names(attribute, "attribute"),
             record_ids=record_ids,
             patient_ids=[""] * len(record_ids),
             options=_options(entry, options),
             origin="ecg_qa",
         )
-    except (KeyError, TypeError, ValueError, ManifestError) as error:
-        raise ManifestError(f"{where}: {error!r}; copy the file again") from error
+    except KeyError as error:
+        raise ManifestError(f"{where}: it has no {error}; copy the file again") from error
+    except (ValueError, ManifestError) as error:
+        raise ManifestError(f"{where}: {error}; copy the file again") from error
 
 
 def _record_ids(entry: dict[str, Any]) -> list[str]:
@@ -197,15 +200,15 @@ def _record_ids(entry: dict[str, Any]) -> list[str]:
     ids = entry.get("ecg_id")
     if not ids:
         paths = entry["ecg_path"]
-        paths = [paths] if isinstance(paths, str) else paths
+        paths = texts_of([paths] if isinstance(paths, str) else paths, "ecg_path")
         ids = [PurePosixPath(path).name.partition("_")[0].partition(".")[0] for path in paths]
-    return [str(int(value)) for value in ids]
+    if not isinstance(ids, list):
+        raise ValueError(f"ecg_id is {ids!a}; expected a list of numbers")
+    return [str(whole_of(value, "ecg_id")) for value in ids]
 
 
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, list):
-        raise ValueError(f"{value!r} is not a list")
-    return [sys.intern(str(name)) for name in value]
+def _names(value: Any, name: str) -> list[str]:
+    return list(map(sys.intern, texts_of(value, name)))
 
 
 def _read_options(path: Path) -> dict[int, list[str]]:
@@ -215,17 +218,17 @@ def _read_options(path: Path) -> dict[int, list[str]]:
     lines = read_csv_lines(path, "", advice="; copy it again")
     try:
         return {
-            int(row["template_id"]): [str(name) for name in ast.literal_eval(row["classes"])]
+            int(row["template_id"]): texts_of(ast.literal_eval(row["classes"]), "classes")
             for row in rows_of(next(lines, []), lines)
         }
-    except (KeyError, TypeError, ValueError, SyntaxError) as error:
+    except (KeyError, TypeError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise ManifestError(f"{path} cannot be read: {error!r}; copy it again") from error
 
 
 def _options(entry: dict[str, Any], options: dict[int, list[str]]) -> list[str] | None:
     """Return the closed set: yes/no (/not sure), the offered names, or the template's answers."""
     kind = str(entry["question_type"]).rpartition("-")[2]
-    listed = options.get(int(entry["template_id"]))
+    listed = options.get(whole_of(entry["template_id"], "template_id"))
     if kind == "verify":
         known = listed or ["yes", "no"]
         return [name for name in _VERIFY_ORDER if name in known]

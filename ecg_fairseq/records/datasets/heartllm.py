@@ -24,6 +24,7 @@ from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.files import read_json
 from ecg_fairseq.records.datasets.ecg_qa import SINGLE_TYPES, place_questions
 from ecg_fairseq.records.datasets.ecg_qa_files import question_of_entry
+from ecg_fairseq.records.datasets.json_values import text_of, whole_of
 from ecg_fairseq.records.datasets.mimic_iv_ecg import ID_COLUMNS as MIMIC_ID_COLUMNS
 from ecg_fairseq.records.datasets.mimic_iv_ecg import read_mimic_iv_ecg
 from ecg_fairseq.records.datasets.options import add_split_option, choice_from
@@ -240,9 +241,12 @@ def _template_options(entry: dict[str, Any]) -> dict[int, list[str]]:
 
 def _add_report(asked: Asked, entry: dict[str, Any], split: str, where: str) -> None:
     try:
-        record_id, text = str(int(entry["ecg_id"])), str(entry["report"]).strip()
-    except (KeyError, TypeError, ValueError) as error:
-        raise ManifestError(f"{where}: {error!r}; copy the file again") from error
+        record_id = str(whole_of(entry["ecg_id"], "ecg_id"))
+        text = text_of(entry["report"], "report").strip()
+    except KeyError as error:
+        raise ManifestError(f"{where}: it has no {error}; copy the file again") from error
+    except ValueError as error:
+        raise ManifestError(f"{where}: {error}; copy the file again") from error
     if not text:
         asked.dropped["empty report"] += 1
         return

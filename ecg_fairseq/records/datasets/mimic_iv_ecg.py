@@ -25,6 +25,7 @@ from ecg_fairseq.records.datasets.csv_table import number_of, read_columns, whol
 from ecg_fairseq.records.datasets.options import add_split_option
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.readers.wfdb_comments import parse_sex
 from ecg_fairseq.records.source_record import SourceRecord
 
 RAW_HELP = "MIMIC-IV-ECG's folder (holds record_list.csv)"
@@ -40,7 +41,6 @@ _TEXT_COLUMNS = ("bandwidth", "filtering")
 _LONGEST_MS = 10_000
 _WIDEST_DEGREES = 360
 _DAYS_PER_YEAR = 365.25
-_SEXES = {"F": "female", "M": "male"}
 _YEAR_GROUP = re.compile(r"(\d{4}) - (\d{4})")
 _PATIENT_COLUMNS = ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group")
 # study id -> (report, labels as the inside of a JSON object)
@@ -239,6 +239,6 @@ def read_subjects(path: Path) -> dict[str, Subject]:
             )
         group = _YEAR_GROUP.fullmatch(row["anchor_year_group"].strip())
         middle = (int(group[1]) + int(group[2])) // 2 if group else None
-        sex = _SEXES.get(row["gender"].strip().upper(), "")
+        sex = parse_sex(row["gender"])
         subjects[whole_number(row["subject_id"])] = Subject(sex, age, int(year), middle)
     return subjects

@@ -1,31 +1,23 @@
 """Tables as people have them: what the cells of own data's labels table say, and what is odd."""
 
-import re
 import sys
-import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ManifestError
-from ecg_fairseq.records.datasets.csv_table import number_of
-from ecg_fairseq.records.labels.label_table import truth_of
+from ecg_fairseq.records.labels.label_table import (
+    is_label_column,
+    meant_column,
+    plain_name,
+    truth_of,
+)
 from ecg_fairseq.records.readers.csv_table import read_user_lines
 from ecg_fairseq.records.readers.wfdb_comments import parse_age, parse_sex
 
 Table = list[dict[str, str]]
 RESERVED = ("record_id", "patient_id", "split", "age", "sex", "report")
-# Of a column of 0 and 1, this share of cells may say neither; then their rows are unlabelled.
-_MOST_UNREADABLE = 0.1
 _SAYS_NOTHING = ("", "nan", "na", "n/a", "none", "null", "<na>", "unknown")
-_OTHER_NAMES = {
-    **dict.fromkeys(("recordid", "record", "ecgid", "studyid", "filename"), "record_id"),
-    **dict.fromkeys(("patientid", "patient", "subjectid", "subject", "pid", "mrn"), "patient_id"),
-    **dict.fromkeys(("age", "ageyears", "patientage"), "age"),
-    **dict.fromkeys(("sex", "gender"), "sex"),
-    **dict.fromkeys(("split", "fold", "set"), "split"),
-    "report": "report",
-}
 _EXAMPLES = 3
 
 
@@ -59,8 +51,7 @@ def age_of(cell: str, where: str) -> float | None:
     """
     if says_nothing(cell):
         return None
-    text = cell.replace(" ", "").replace(",", ".")
-    age = parse_age(">89" if text in (">=90", "90+", "89+", "≥90") else text)
+    age = parse_age(cell)
     if age is None:
         raise ManifestError(
             f"{where}: age {cell!r} is not a number of years; leave it empty where it is not known"
@@ -77,8 +68,7 @@ def label_columns(table: Table) -> tuple[tuple[str, ...], list[str]]:
     labels = []
     for name in columns:
         unreadable = sum(truth_of(row[name]) is None for row in table)
-        readable = len(table) - unreadable
-        if readable > unreadable and unreadable <= max(1, _MOST_UNREADABLE * len(table)):
+        if is_label_column(len(table), unreadable):
             labels.append(name)
     return tuple(labels), [name for name in columns if name not in labels]
 
@@ -88,10 +78,12 @@ def table_notes(path: Path, table: Table) -> dict[str, Any]:
     notes: dict[str, Any] = {}
     columns = list(table[0])
     for name in columns:
-        meant = _OTHER_NAMES.get(re.sub(r"[\W_]", "", name).lower())
-        if meant and meant != name and meant not in columns:
+        meant = meant_column(name)
+        if meant and meant not in columns:
             _say(path, f"column {name} is not read as {meant}; rename it if it is that")
-    labels, _ = label_columns(table)
+    labels, others = label_columns(table)
+    if others:
+        _say(path, f"columns that do not hold 0 and 1 are no labels: {', '.join(others)}")
     unreadable = {name: sum(truth_of(row[name]) is None for row in table) for name in labels}
     if unreadable := {name: count for name, count in unreadable.items() if count}:
         shown = ", ".join(f"{name} ({count})" for name, count in unreadable.items())
@@ -126,14 +118,8 @@ def nearly_equal(names: Iterable[str]) -> list[list[str]]:
     """
     groups: dict[str, set[str]] = {}
     for name in names:
-        groups.setdefault(_plain(name), set()).add(name)
+        groups.setdefault(plain_name(name), set()).add(name)
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
-
-
-def _plain(name: str) -> str:
-    text = "".join(unicodedata.normalize("NFKC", name).casefold().split())
-    text = re.sub(r"^(\d+)[.,]0+$", r"\1", text)
-    return re.sub(r"(?<!\d)0+(?=\d)", "", text) if number_of(text) is not None else text
 
 
 def positives_of(names: Collection[str], labels: dict[str, Any]) -> list[str] | None:

@@ -12,8 +12,10 @@ from typing import Any
 
 from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.records.datasets.csv_table import number_of, whole_number
+from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.readers.csv_table import read_csv_lines, rows_of
+from ecg_fairseq.records.readers.wfdb_comments import parse_age, parse_sex
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
 RATES = (500, 100)
@@ -52,15 +54,23 @@ def read_scp_statements(folder: Path) -> dict[str, ScpStatement]:
         statements[row.get("", "").strip()] = ScpStatement(
             superclass=row["diagnostic_class"] or "",
             subclass=row.get("diagnostic_subclass") or "",
-            is_diagnostic=_is_one(row["diagnostic"]),
-            is_form=_is_one(row.get("form")),
-            is_rhythm=_is_one(row.get("rhythm")),
+            is_diagnostic=_is_one(row, "diagnostic"),
+            is_form=_is_one(row, "form"),
+            is_rhythm=_is_one(row, "rhythm"),
         )
     return statements
 
 
-def _is_one(text: str | None) -> bool:
-    return bool(text) and text not in ("0", "0.0")
+def _is_one(row: dict[str, str], column: str) -> bool:
+    """Return whether a mark is set: ``1.0`` in the published table, else empty."""
+    cell = (row.get(column) or "").strip()
+    truth = False if cell.lower() in ("", "nan", "na") else truth_of(cell)
+    if truth is None:
+        raise ManifestError(
+            f"scp_statements.csv, {row.get('')}: column {column} holds {cell!r}; expected 1 or "
+            "nothing: copy the table again"
+        )
+    return truth
 
 
 def _read_csv(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
@@ -158,8 +168,8 @@ def _source(
         path=str(folder.resolve() / relative),
         source=str(relative),
         split=split_of_fold(int(fold)),
-        age=number_of(row.get("age")),
-        sex=_SEXES.get(whole_number(row.get("sex") or ""), ""),
+        age=parse_age(row.get("age") or ""),
+        sex=_SEXES.get(whole_number(row.get("sex") or "")) or parse_sex(row.get("sex") or ""),
         labels_json=labels_text(labels),
         report=row.get("report") or "",
     )

@@ -25,6 +25,7 @@ from ecg_fairseq.records.labels.label_table import truth_of
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.cardiosoft_xml import WAVEFORMS
+from ecg_fairseq.records.readers.wfdb_comments import parse_age, parse_sex
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
@@ -34,8 +35,7 @@ ID_COLUMN = "eid"
 _NAME = re.compile(r"(\d{1,12})_20205_(\d{1,2})_(\d{1,2})\.xml", re.ASCII | re.IGNORECASE)
 _RESERVED = (ID_COLUMN, "split", "age", "sex", "report")
 # Field 31 of UK Biobank codes sex as a number, other tables write it out.
-_SEXES = {"0": "female", "1": "male", "female": "female", "male": "male", "f": "female"}
-_SEXES |= {"m": "male"}
+_SEXES = {"0": "female", "1": "male"}
 Participants = dict[str, dict[str, str]]
 
 
@@ -215,8 +215,8 @@ def _source(
         path=str(path.resolve()) + (":median" if choice.waveform == "median" else ""),
         source=str(path.relative_to(folder)),
         split=split,
-        age=number_of(cells.get("age")),
-        sex=_SEXES.get(whole_number(sex).lower(), sex),
+        age=parse_age(cells.get("age") or ""),
+        sex=_SEXES.get(whole_number(sex)) or parse_sex(sex),
         labels_json=labels_text({**labels, "instance": instance}),
         report=cells.get("report", ""),
     )

@@ -233,7 +233,9 @@ def _mapped(path: Path, described: Any, start: int) -> np.ndarray:
             raise ValueError(f"{last - first} bytes for {shape} of {dtype}")
         if num_bytes == 0:
             return np.zeros(shape, dtype=dtype)
-        return np.memmap(path, dtype=dtype, mode="r", offset=start + first, shape=shape)
+        mapped = np.memmap(path, dtype=dtype, mode="r", offset=start + first, shape=shape)
+        # A header of any length may stand before the numbers; those at odd places are copied.
+        return np.require(mapped, None, "ALIGNED")
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ManifestError(
             f"{path} cannot be read as safetensors of numbers ({error!r}); make it anew"

@@ -27,6 +27,7 @@ from ecg_fairseq.records.manifest.patient_hashes import (
     unpacked_hashes,
 )
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
+from ecg_fairseq.signal.recipes import input_hash, named_version
 
 logger = logging.getLogger(__name__)
 TRAINED_ON = ("train",)
@@ -222,10 +223,11 @@ def check(
             f"{unknown} does not say how its signals were prepared and which patients are on which "
             "split, so neither is compared; ECG-FM's weights need recipe ecg_fm (500 Hz, z-scored)"
         )
-    elif trained.recipe["hash"] != present.recipe["hash"]:
+    elif not _is_same_input(trained.recipe, present.recipe):
+        wanted = named_version(trained.recipe["hash"]) or trained.recipe["name"]
         raise CheckpointError(
             f"{checkpoint} was trained on recipe {_named(trained)}, {where} was made with "
-            f"{_named(present)}; make the manifest anew with --recipe {trained.recipe['name']}"
+            f"{_named(present)}; make the manifest anew with --recipe {wanted}"
         )
     if trained.leads and present.leads and trained.leads != present.leads:
         raise CheckpointError(
@@ -308,6 +310,8 @@ def check_resumed(before: Provenance, present: Provenance, checkpoint: Path | st
     Raises:
         CheckpointError: says what differs.
     """
+    recipes = (before.recipe, present.recipe)
+    is_same_input = all(recipes) and _is_same_input(*recipes)  # type: ignore[arg-type]
     pairs = {
         "dataset": (before.dataset, present.dataset),
         "recipe": (_named(before), _named(present)),
@@ -319,7 +323,7 @@ def check_resumed(before: Provenance, present: Provenance, checkpoint: Path | st
     differs = [
         f"{what} {_short(was)} there, {_short(is_now)} here"
         for what, (was, is_now) in pairs.items()
-        if was and is_now and was != is_now
+        if was and is_now and was != is_now and not (what == "recipe" and is_same_input)
     ]
     if differs:
         raise CheckpointError(
@@ -348,7 +352,7 @@ def check_tokenizer(
         ManifestError: names both sides.
     """
     ours = present.recipe or {}
-    if recipe is not None and recipe["hash"] != ours.get("hash"):
+    if recipe is not None and not (ours and _is_same_input(recipe, ours)):
         raise ManifestError(
             f"the tokenizer was made for recipe {recipe['name']} ({recipe['hash'][:12]}), the "
             f"manifest has {_named(present)}; train a tokenizer on this manifest"
@@ -374,6 +378,11 @@ def check_registered(found: str, registered: str, tokenizer: Path) -> None:
 def _named(provenance: Provenance) -> str | None:
     recipe = provenance.recipe
     return f"{recipe['name']} ({recipe['hash'][:12]})" if recipe else None
+
+
+def _is_same_input(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    """Whether a network that was trained on segments of one recipe may read those of the other."""
+    return input_hash(first["hash"]) == input_hash(second["hash"])
 
 
 def _listed(leads: Sequence[str] | None) -> str | None:

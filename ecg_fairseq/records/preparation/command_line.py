@@ -3,12 +3,9 @@
 import argparse
 import json
 import math
-import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecg_fairseq.errors import EcgError
 from ecg_fairseq.progress import MODES
 from ecg_fairseq.records.manifest.store import DTYPES
 from ecg_fairseq.records.preparation.folder import write_command
@@ -22,6 +19,7 @@ from ecg_fairseq.records.preparation.raw_dataset import (
 )
 from ecg_fairseq.records.questions.sample import parse_limits
 from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
+from ecg_fairseq.terminal import run_explained
 
 
 def preparation_parser(
@@ -159,24 +157,23 @@ def run_preparation(
         program: how the command is called, for messages; default the running script.
 
     Returns:
-        0 on success, 1 on a failure that is explained on stderr; bad usage exits with 2.
+        0 on success, 1 on a failure that is explained on stderr, 130 after Ctrl-C; bad usage exits
+        with 2.
     """
     parser = preparation_parser(dataset, program)
-    arguments = parser.parse_args(argv)
-    try:
+
+    def run() -> int:
+        arguments = parser.parse_args(argv)
         options = options_from(arguments)
         options.check()
         raw_dataset = dataset_from(arguments, dataset)
         if arguments.dry_run:
             print(json.dumps(estimate(raw_dataset, options)))
-        else:
-            summary = prepare(raw_dataset, options)
-            if options.shard:
-                write_command(options.out, name, argv)
-            print(summary_line(summary))
-    except EcgError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    return 0
+            return 0
+        summary = prepare(raw_dataset, options)
+        if options.shard:
+            write_command(options.out, name, argv)
+        print(summary_line(summary))
+        return 0
+
+    return run_explained(parser.prog, run, is_debug="--debug" in argv)

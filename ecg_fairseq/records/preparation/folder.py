@@ -18,6 +18,7 @@ from ecg_fairseq.records.preparation.options import PrepareOptions
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.preparation.shard_jobs import WORK_FOLDER, ShardResult, load_result
 from ecg_fairseq.records.source_record import SourceRecord
+from ecg_fairseq.signal.recipes import named_version
 
 PLAN_FILE = "plan.json"
 COMMAND_FILE = "command.json"
@@ -64,9 +65,10 @@ def claim_folder(raw_dataset: RawDataset, options: PrepareOptions) -> None:
     plan_path = options.out / WORK_FOLDER / PLAN_FILE
     plan = preparation_plan(raw_dataset, options)
     if plan_path.is_file():
-        if read_json(plan_path, ManifestError, "preparation plan") == plan:
+        earlier = read_json(plan_path, ManifestError, "preparation plan")
+        if earlier == plan:
             return
-        _refuse_other_input(options)
+        _refuse_other_input(options, earlier.get("recipe") if isinstance(earlier, dict) else None)
         print(f"{options.out}: input or options changed, starting anew", file=sys.stderr)
         for name in ("meta.json", WORK_FOLDER, STORE_FOLDER, TOKENS_FOLDER):
             remove(options.out / name)
@@ -78,12 +80,14 @@ def claim_folder(raw_dataset: RawDataset, options: PrepareOptions) -> None:
     write_json(plan_path, plan)
 
 
-def _refuse_other_input(options: PrepareOptions) -> None:
+def _refuse_other_input(options: PrepareOptions, recipe_hash: Any = None) -> None:
     is_finished = (options.out / "meta.json").exists()
     if (is_finished or options.shard) and not options.overwrite:
+        version = named_version(str(recipe_hash)) if recipe_hash != options.recipe.hash() else ""
         raise ManifestError(
             f"{options.out} holds a manifest made from other input, recipe or options; choose "
             "another --out, or give --overwrite to make it anew"
+            + (f" (it was begun with --recipe {version})" if version else "")
         )
 
 

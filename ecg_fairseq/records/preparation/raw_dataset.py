@@ -12,7 +12,7 @@ import numpy as np
 
 from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.labels.label_set import LabelSet
-from ecg_fairseq.records.labels.label_table import read_label_table
+from ecg_fairseq.records.labels.label_table import LabelTable, meant_column, read_label_table
 from ecg_fairseq.records.questions.question import Question
 from ecg_fairseq.records.readers.any_format import open_array, read_record
 from ecg_fairseq.records.readers.code_15_hdf5 import is_hdf5, read_code15
@@ -115,8 +115,8 @@ def with_label_table(raw_dataset: RawDataset, path: Path) -> RawDataset:
     the dataset, are counted in the notes.
 
     Raises:
-        ManifestError: the table is missing or damaged, holds other values than 0 and 1, names a
-            recording twice, or names none of the dataset's.
+        ManifestError: the table is missing or damaged, holds a column of other values than 0 and 1,
+            names a recording twice, or names none of the dataset's.
     """
     sources, name = raw_dataset.sources, raw_dataset.name
     table = read_label_table(path, sources, raw_dataset.id_columns)
@@ -127,18 +127,7 @@ def with_label_table(raw_dataset: RawDataset, path: Path) -> RawDataset:
             if sources
             else f"label table {path}: {name} has no recording to label"
         )
-    num_absent = sum(source.record_id not in table.positives for source in sources)
-    if num_absent or table.num_unmatched:
-        print(
-            f"label table {path}: {num_absent} recordings of {name} are not in it and "
-            f"stay unlabelled; {table.num_unmatched} of its lines are about other recordings",
-            file=sys.stderr,
-        )
-    note = {
-        "file": path.name,
-        "records_not_listed": num_absent,
-        "lines_of_no_record": table.num_unmatched,
-    }
+    note = _label_table_notes(path, table, raw_dataset)
 
     def positives(row: RecordRow) -> Collection[str] | None:
         return table.positives.get(row.record_id)
@@ -148,6 +137,37 @@ def with_label_table(raw_dataset: RawDataset, path: Path) -> RawDataset:
         label_set=LabelSet(path.stem, table.names, positives),
         notes={**raw_dataset.notes, "label_table": note},
     )
+
+
+def _label_table_notes(path: Path, table: LabelTable, raw_dataset: RawDataset) -> dict[str, Any]:
+    """Say on stderr what is odd about a label table, and return it for ``meta.json``."""
+    name = raw_dataset.name
+    num_absent = sum(source.record_id not in table.positives for source in raw_dataset.sources)
+    note: dict[str, Any] = {
+        "file": path.name,
+        "records_not_listed": num_absent,
+        "lines_of_no_record": table.num_unmatched,
+    }
+    said = [
+        f"column {label} counts as a label; if it is {meant}, leave it out or call it that"
+        for label in table.names
+        if (meant := meant_column(label))
+    ]
+    if num_absent or table.num_unmatched:
+        said.append(
+            f"{num_absent} recordings of {name} are not in it and stay unlabelled; "
+            f"{table.num_unmatched} of its lines are about other recordings"
+        )
+    if table.nearly:
+        pairs = ", ".join(f"{text!r} and recording {meant!r}" for text, meant in table.nearly)
+        said.append(f"some of these lines are nearly called as one: {pairs}; write each in one way")
+    if table.unreadable:
+        note["label_cells_not_0_1"] = table.unreadable
+        counts = ", ".join(f"{label} ({count})" for label, count in table.unreadable.items())
+        said.append(f"cells that are neither 0 nor 1 leave their records unlabelled: {counts}")
+    for sentence in said:
+        print(f"label table {path}: {sentence}", file=sys.stderr)
+    return note
 
 
 def load_source(source: SourceRecord) -> EcgRecord:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -37,6 +38,7 @@ from ecg_fairseq.records.readers.plausibility import Plausibility, plausible, st
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.records.source_record import SourceRecord
 from ecg_fairseq.signal.recipe import Recipe
+from ecg_fairseq.terminal import is_out_of_files, system_sentence
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -137,13 +139,9 @@ def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
                 segments = segments[~is_still]
             if not np.isfinite(segments).all():
                 raise RecordError(f"recipe {task.recipe.name} gave NaN or Inf values")
-        except RecordError as error:
-            outcomes.append(Outcome(source.record_id, 0, reason=str(error)))
-            continue
         except Exception as error:
             # One odd record must not end a job of many hours; it is listed with its reason.
-            reason = f"unexpected {type(error).__name__}: {error}"
-            outcomes.append(Outcome(source.record_id, 0, reason=reason))
+            outcomes.append(Outcome(source.record_id, 0, reason=_reason_to_skip(error)))
             continue
         digest = hashlib.sha256(record.signal.tobytes()).hexdigest()
         clipped = num_clipped(segments, task.dtype)
@@ -159,6 +157,18 @@ def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
             )
         )
         yield segments
+
+
+def _reason_to_skip(error: Exception) -> str:
+    """Return why a record cannot be used.
+
+    Raises:
+        EcgError: the record is not to blame: every other one would be skipped, too.
+    """
+    if is_out_of_files(error):
+        raise EcgError(system_sentence(error)) from error
+    is_explained = isinstance(error, RecordError)
+    return str(error) if is_explained else f"unexpected {type(error).__name__}: {error}"
 
 
 def load_plausible(source: SourceRecord, accept: bool) -> tuple[EcgRecord, Plausibility]:
@@ -246,7 +256,7 @@ def run_tasks(
         return
     context = multiprocessing.get_context("spawn")
     with _environment(_WORKER_ENVIRONMENT):
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_work)
         try:
             yield from _results(pool, function, iter(tasks), 2 * workers)
         except BrokenProcessPool as error:
@@ -266,7 +276,8 @@ def _results(
 ) -> Iterator[Result]:
     waiting: set[Future[Result]] = set()
     for task in tasks:
-        waiting.add(pool.submit(function, task))
+        with _interrupts_held():
+            waiting.add(pool.submit(function, task))
         if len(waiting) >= most_waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in finished)
@@ -287,6 +298,26 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment, also in processes that are started meanwhile.
+
+    They would print a traceback each while they import; see :func:`_begin_work`.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_work() -> None:
+    """Make this process end with its parent, and on Ctrl-C without a word: the parent has it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:

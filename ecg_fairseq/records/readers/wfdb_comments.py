@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 # PTB-XL's convention, kept by the challenge: 300 years means "above 89".
 AGE_ABOVE_89 = 300.0
+_ABOVE_89 = (">89", ">=90", "90+", "89+", "≥90")
 _SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 _SAYS_NOTHING = ("", "unknown", "n/a", "nan", "none")
 
@@ -36,11 +37,16 @@ def comment_value(comments: Sequence[str], name: str) -> str:
 
 
 def parse_age(text: str) -> float | None:
-    """Return years; None for texts that are no age; ``>89`` is 300, as PTB-XL writes it."""
-    if text.replace(" ", "") == ">89":
+    """Return years; None for texts that are no age; ``>89`` is 300, as PTB-XL writes it.
+
+    >>> parse_age("61,5"), parse_age("> 89"), parse_age("NaN"), parse_age("-3")
+    (61.5, 300.0, None, None)
+    """
+    plain = text.replace(" ", "").replace(",", ".")
+    if plain in _ABOVE_89:
         return AGE_ABOVE_89
     try:
-        age = float(text)
+        age = float(plain)
     except ValueError:
         return None
     return age if math.isfinite(age) and age >= 0 else None

@@ -4,6 +4,7 @@ A name means the newest version; ``NAME@VERSION`` means an earlier one, to prepa
 a tokenizer or checkpoint that was made with it.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ecg_fairseq.errors import RecipeError
@@ -25,6 +26,7 @@ from ecg_fairseq.signal.recipes.ecg_byte import (
 from ecg_fairseq.signal.recipes.ecg_encoder import ECG_ENCODER, ECG_ENCODER_REFERENCE
 from ecg_fairseq.signal.recipes.ecg_fm import ECG_FM, ECG_FM_REFERENCE
 from ecg_fairseq.signal.recipes.heartllm import HEARTLLM, HEARTLLM_REFERENCE
+from ecg_fairseq.signal.recipes.windows import ResampledWindowRecipe
 
 _ALL: tuple[Recipe, ...] = (
     ECG_BYTE,
@@ -42,7 +44,15 @@ _ALL: tuple[Recipe, ...] = (
     ECG_ENCODER,
     ECG_ENCODER_REFERENCE,
 )
-_EARLIER: tuple[Recipe, ...] = (ECG_BYTE_VERSION_1, ECG_BYTE_10S_VERSION_1)
+# Of recipes that resample, version 1 differs in the rule for lengths: see ResampledWindowRecipe.
+_RESAMPLED = [
+    recipe for recipe in _ALL if isinstance(recipe, ResampledWindowRecipe) and recipe.version == 2
+]
+_EARLIER: tuple[Recipe, ...] = (
+    ECG_BYTE_VERSION_1,
+    ECG_BYTE_10S_VERSION_1,
+    *(replace(recipe, version=1) for recipe in _RESAMPLED),
+)
 _RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 _VERSIONS = {f"{recipe.name}@{recipe.version}": recipe for recipe in (*_ALL, *_EARLIER)}
 _BY_HASH = {recipe.hash(): recipe for recipe in _VERSIONS.values()}
@@ -84,3 +94,15 @@ def recipe_from_description(description: dict[str, Any], where: str) -> Recipe:
             "prepare the data anew or use the program version that made it"
         )
     return recipe
+
+
+def input_hash(recipe_hash: str) -> str:
+    """Return :meth:`Recipe.input_hash` of a recipe that is known here; an unknown hash as it is."""
+    recipe = _BY_HASH.get(recipe_hash)
+    return recipe.input_hash() if recipe else recipe_hash
+
+
+def named_version(recipe_hash: str) -> str:
+    """Return ``NAME@VERSION`` of a recipe by its hash; empty where it is unknown here."""
+    recipe = _BY_HASH.get(recipe_hash)
+    return f"{recipe.name}@{recipe.version}" if recipe else ""

@@ -148,21 +148,21 @@ class DualAttentionRecipe(ResampledWindowRecipe):
         return segments
 
 
-DUAL_ATTENTION = DualAttentionRecipe("dual_attention", 1)
+DUAL_ATTENTION = DualAttentionRecipe("dual_attention", 2)
 DUAL_ATTENTION_REFERENCE = DualAttentionRecipe(
     "dual_attention_reference",
-    1,
+    2,
     content="windows",
     content_samples=608,
     resampling="fourier",
     odd_gap="refuse",
 )
 DUAL_ATTENTION_PRETRAINING = DualAttentionRecipe(
-    "dual_attention_pretraining", 1, highpass_hz=0.5, mains_hz=50.0
+    "dual_attention_pretraining", 2, highpass_hz=0.5, mains_hz=50.0
 )
 DUAL_ATTENTION_RHYTHM = DualAttentionRecipe(
     "dual_attention_rhythm",
-    1,
+    2,
     target_fs_hz=100.0,
     window_samples=1024,
     content="windows",

@@ -40,7 +40,7 @@ class EcgEncoderRecipe(ResampledWindowRecipe):
         ]
 
 
-ECG_ENCODER = EcgEncoderRecipe("ecg_encoder", 1)
+ECG_ENCODER = EcgEncoderRecipe("ecg_encoder", 2)
 ECG_ENCODER_REFERENCE = EcgEncoderRecipe(
-    "ecg_encoder_reference", 1, leads=REFERENCE_ORDER, resampling="cubic"
+    "ecg_encoder_reference", 2, leads=REFERENCE_ORDER, resampling="cubic"
 )

@@ -53,5 +53,5 @@ class EcgFmRecipe(ResampledWindowRecipe):
         ]
 
 
-ECG_FM = EcgFmRecipe("ecg_fm", 1)
+ECG_FM = EcgFmRecipe("ecg_fm", 2)
 ECG_FM_REFERENCE = EcgFmRecipe("ecg_fm_reference", 1, resampling="linear")

@@ -49,7 +49,7 @@ class HeartLlmRecipe(ResampledWindowRecipe):
         return self._windows(standardise(parts).values.reshape(len(kept), -1))
 
 
-HEARTLLM = HeartLlmRecipe("heartllm", 1)
+HEARTLLM = HeartLlmRecipe("heartllm", 2)
 HEARTLLM_REFERENCE = HeartLlmRecipe(
     "heartllm_reference",
     1,

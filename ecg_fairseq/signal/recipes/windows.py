@@ -2,14 +2,16 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ecg_fairseq.errors import RecordError
 from ecg_fairseq.signal.leads import CANONICAL_LEADS, select_leads
-from ecg_fairseq.signal.rate_change import change_rate, resampled_length
+from ecg_fairseq.signal.rate_change import change_rate, length_of_rounded_ratio, resampled_length
 from ecg_fairseq.signal.recipe import Recipe, Step, Strip, check_signal
+
+_VERSION_THAT_LOSES_NO_SAMPLE = 2
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ class WindowRecipe(Recipe):
 class ResampledWindowRecipe(WindowRecipe):
     """Constants of a window recipe that begins with a change of rate.
 
+    Version 1 rounds the ratio of the rates before the length is taken, which at some rates (10 s at
+    121 or 227 Hz, 8 s at 333 Hz) loses a sample, and may lose the last window with it. Version 2
+    loses none; where version 1 loses none either, the two are equal to the last bit.
+
     Attributes:
         resampling: a method of ``change_rate`` for recordings of another rate.
         minimum_fs_hz: slower recordings lack what the system reads, and are refused.
@@ -111,11 +117,18 @@ class ResampledWindowRecipe(WindowRecipe):
                 f"rate {fs_hz:g} Hz; recipe {self.name} needs at least {self.minimum_fs_hz:g} Hz"
             )
 
+    def input_hash(self) -> str:
+        """Return the same hash for all versions, which differ in lengths only."""
+        return replace(self, version=1).hash()
+
     def _num_resampled(self, samples: int, fs_hz: float) -> int:
+        if self.version < _VERSION_THAT_LOSES_NO_SAMPLE:
+            return length_of_rounded_ratio(samples, fs_hz, self.target_fs_hz)
         return resampled_length(samples, fs_hz, self.target_fs_hz, self.resampling)
 
     def _resampled(self, chosen: np.ndarray, fs_hz: float) -> np.ndarray:
-        return change_rate(chosen, fs_hz, self.target_fs_hz, self.resampling)
+        length = self._num_resampled(chosen.shape[-1], fs_hz)
+        return change_rate(chosen, fs_hz, self.target_fs_hz, self.resampling, length)
 
     def _first_steps(self, chosen: np.ndarray, resampled: np.ndarray, fs_hz: float) -> list[Step]:
         """Return the stages that these recipes begin with."""

@@ -101,7 +101,7 @@ def test_ecg_fm_tables_name_recordings_by_idx(table, tmp_path):
         ("", "has the columns"),
         ("AF\n1\n", "has the columns"),
         ("record_id,age\n7,50\n", "has the columns"),
-        ("record_id,AF,AF\n7,0,1\n", "all different"),
+        ("record_id,AF,AF\n7,0,1\n", "column AF twice.*all different"),
         ("record_id,AF\n7,maybe\n", "column AF holds 'maybe'"),
         ("record_id,AF\n7,\n", "line 2: column AF holds ''"),
         ("record_id,AF\n7,1,0\n", "3 cells"),
@@ -114,6 +114,50 @@ def test_damaged_tables_are_named(table, text, message):
     with pytest.raises(ManifestError, match=message) as caught:
         labelled(table(text))
     assert "my_labels.csv" in str(caught.value)
+
+
+MANY = [SourceRecord(str(n), f"p{n}", f"/data/{n}", str(n)) for n in range(1, 31)]
+
+
+def table_of(cells: dict[int, str], header: str = "record_id,AF,MI") -> str:
+    return f"{header}\n" + "".join(f"{n},{n % 2},{cells.get(n, '1')}\n" for n in range(1, 31))
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "unknown", "-1", "0.5"])
+def test_a_cell_that_does_not_tell_leaves_its_record_unlabelled(table, capsys, cell):
+    path = table(table_of({4: cell, 9: cell}))
+    found = with_label_table(RawDataset("toy", MANY, "patient"), path)
+    rows = [RecordRow(source.record_id, "p", "train") for source in MANY]
+    values = label_matrix(found.label_set, rows).values
+    assert np.flatnonzero(np.isnan(values).any(axis=1)).tolist() == [3, 8]
+    assert np.nansum(values, axis=0).tolist() == [14, 28]
+    assert found.notes["label_table"]["label_cells_not_0_1"] == {"MI": 2}
+    assert found.notes["label_table"]["records_not_listed"] == 0
+    assert "neither 0 nor 1 leave their records unlabelled: MI (2)" in capsys.readouterr().err
+
+
+def test_a_column_of_other_values_is_refused_with_its_first_cell(table):
+    path = table(table_of(dict.fromkeys(range(3, 8), "yes")))
+    with pytest.raises(ManifestError, match=r"line 4: column MI holds 'yes'.* 5 of its 30 cells"):
+        with_label_table(RawDataset("toy", MANY, "patient"), path)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", " , "])
+def test_any_delimiter_blanks_marks_and_decimal_commas_are_read(table, delimiter):
+    ones = "1" if "," in delimiter else "1,0"
+    lines = [["record_id", "AF", ""], ["7", ones, ""], ["8", "0", ""]]
+    path = table("\ufeff" + "".join(delimiter.join(line) + "\r\n" for line in lines))
+    assert labelled(path)["values"]["7"] == [1]
+
+
+def test_nearly_equal_names_and_odd_columns_are_said(table, capsys):
+    path = table("record_id,Gender,AF\n007,1,0\n7.0,1,1\n8,0,0\n")
+    found = labelled(path)
+    assert found["names"] == ("Gender", "AF")
+    assert found["values"]["7"] == [1, 1]
+    said = capsys.readouterr().err
+    assert "column Gender counts as a label; if it is sex" in said
+    assert "nearly called as one: '007' and recording '7'" in said
 
 
 def test_a_missing_table_is_named(tmp_path):

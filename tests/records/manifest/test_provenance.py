@@ -22,6 +22,7 @@ from ecg_fairseq.records.manifest.provenance import (
 )
 from ecg_fairseq.records.preparation.manifest_writer import write_records
 from ecg_fairseq.records.record_row import RecordRow
+from ecg_fairseq.signal.recipes import get_recipe
 
 RECIPE = {"name": "r", "hash": "1" * 64}
 PTB_XL_FAMILY = ("ptb_xl", "ecg_qa_ptbxl", "heartllm_ptbxl", "ptb_xl_plus")
@@ -254,6 +255,24 @@ def test_external_test_lifts_nothing_but_patients(ptb_xl):
     with pytest.raises(ManifestError, match="trained on split zzz"):
         check_tokenizer(RECIPE, "zzz", ptb_xl)
     check_tokenizer(RECIPE, "zzz", ptb_xl, external_test=True)
+
+
+def test_versions_of_a_recipe_that_differ_in_lengths_only_may_meet(ptb_xl):
+    def made_with(name: str) -> Provenance:
+        recipe = get_recipe(name)
+        return replace(ptb_xl, recipe={"name": recipe.name, "hash": recipe.hash()})
+
+    for first, second in (("ecg_fm", "ecg_fm@1"), ("ecg_encoder@1", "ecg_encoder")):
+        check(stored(made_with(first)), made_with(second), "c")
+        check_resumed(stored(made_with(first)), made_with(second), "c")
+        check_tokenizer(made_with(first).recipe, None, made_with(second))
+    for first, second in (("ecg_byte@1", "ecg_byte"), ("ecg_fm@1", "ecg_fm_reference")):
+        with pytest.raises(CheckpointError, match=f"--recipe {first}"):
+            check(stored(made_with(first)), made_with(second), "c")
+        with pytest.raises(CheckpointError, match="trained on other data"):
+            check_resumed(stored(made_with(first)), made_with(second), "c")
+        with pytest.raises(ManifestError, match="was made for recipe"):
+            check_tokenizer(made_with(first).recipe, None, made_with(second))
 
 
 def test_leads_are_compared_by_name_and_order(ptb_xl):

@@ -1,0 +1,1 @@
+wrote /tmp/hostile_full/sc/scores.json
