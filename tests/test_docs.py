@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,17 @@ def test_settings_that_the_docs_name_are_the_encoders(name: str) -> None:
     assert named <= known
     # One encoder's are few enough to be named one and all.
     assert name != "resnet" or named == known
+
+
+def test_what_the_shown_commands_leave_is_ignored_by_git() -> None:
+    pages = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in pages)
+    left = set(re.findall(r"(?:--out|--results-path|save_dir=) ?([a-z][\w./-]*)", text))
+    assert len(left) > 30
+    if not (PROJECT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("not a clone")
+    # As folders and as files: a pattern that ends in a slash takes folders only.
+    names = sorted(name if "." in name else f"{name}/" for name in left)
+    command = ["git", "check-ignore", "--no-index", *names]
+    found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert sorted(set(names) - set(found.stdout.split())) == []
