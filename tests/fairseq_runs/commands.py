@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from warm_processes import WarmProcess, run_until
 
 BIN = Path(sys.executable).parent
 SMALL = [
@@ -47,35 +48,32 @@ def train_command(manifest: Path, *overrides: str, config: str = "ecg_byte_qa_ti
     ]
 
 
-def _pipe_options(folder: Path) -> dict[str, Any]:
-    """Make the folder; return how a command runs there, its output in one text stream."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return {
-        "cwd": folder,
-        "env": environment(),
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.STDOUT,
-        "text": True,
-    }
-
-
 def run(command: list[str], folder: Path) -> str:
     """Run a command to its end; return its output or fail with its last lines."""
-    result = subprocess.run(command, timeout=600, **_pipe_options(folder))
+    if Path(command[0]).name == "torchrun":
+        folder.mkdir(parents=True, exist_ok=True)
+        result = subprocess.run(
+            command,
+            timeout=600,
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    else:
+        result = WarmProcess(command, folder, environment()).wait()
     assert result.returncode == 0, f"{command}\n{result.stdout[-4000:]}"
     return result.stdout
 
 
 def run_and_kill(command: list[str], folder: Path, update: int) -> None:
     """Run a training command and kill it hard once it has logged ``update``."""
-    process = subprocess.Popen(command, start_new_session=True, **_pipe_options(folder))
-    assert process.stdout is not None
-    for line in process.stdout:
-        if f'"num_updates": "{update}"' in line:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.wait()
-    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    process = WarmProcess(command, folder, environment())
+    run_until(process, f'"num_updates": "{update}"')
+    if process.is_running():
+        process.kill()
+    assert process.wait().returncode == -signal.SIGKILL, "the run ended before it could be killed"
 
 
 def curve(output: str) -> dict[int, tuple[str, str, str]]:

@@ -7,7 +7,6 @@ CPU may change.
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from warm_processes import WarmProcess
 
 from .commands import BIN, environment
 
@@ -68,16 +68,10 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, program: str, *words: str) -> str:
     """Run a console command in the folder; return its stdout and stderr."""
-    done = subprocess.run(
-        [str(BIN / program), *words],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout + done.stderr
+    command = [str(BIN / program), *words]
+    done = WarmProcess(command, folder, environment()).wait()
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
 
 
 def last_json(output: str) -> Any:

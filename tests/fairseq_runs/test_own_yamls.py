@@ -1,11 +1,11 @@
 """Users' own YAMLs, found with --config-dir: complete ones of before, and such that share ours."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 from ecg_fm_manifest import SMALL_ENCODER, SMALL_HEAD
+from warm_processes import WarmProcess
 
 from fairseq_runs.commands import BIN, environment
 
@@ -17,10 +17,8 @@ def trained(name: str, segments: Path, folder: Path, *overrides: str) -> tuple[d
     """Train as a user does; return the checkpoint and what was printed."""
     command = [str(BIN / "fairseq-hydra-train"), "--config-dir", str(OWN), "--config-name", name]
     command += [f"task.data={segments}", *SMALL_ENCODER, *overrides]
-    result = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
-    printed = result.stdout + result.stderr
+    result = WarmProcess(command, folder, environment()).wait()
+    printed = result.stdout
     assert result.returncode == 0, printed
     return torch.load(folder / "checkpoints/checkpoint_last.pt", weights_only=True), printed
 

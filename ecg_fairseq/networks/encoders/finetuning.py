@@ -37,6 +37,20 @@ NETWORKS: dict[str, type[FinetunedEncoder]] = {
 }
 
 
+class BuiltFromSettings:
+    """What the fairseq models of these networks share: how they are built from their settings."""
+
+    @classmethod
+    def build_model(cls, cfg: Any, task: Any) -> Any:
+        """Build the network, with pretrained weights unless told otherwise."""
+        return build_finetuned(cls, config_of(cfg))  # type: ignore[arg-type]
+
+    @staticmethod
+    def settings_for(cfg: Any, pretrained: PretrainedEncoder | None) -> dict[str, Any]:
+        """Return the encoder's name and all its settings; see :func:`full_settings`."""
+        return full_settings(config_of(cfg), pretrained)
+
+
 def build_network(
     network: type[FinetunedEncoder], config: EncoderFinetuningConfig
 ) -> FinetunedEncoder:

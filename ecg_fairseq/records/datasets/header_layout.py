@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.errors import ManifestError, RecordError
 from ecg_fairseq.records.labels.label_set import label_set_of_what_occurs
 from ecg_fairseq.records.manifest.splits import keep_fraction
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.readers.wfdb_comments import comment_lines
+from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord
 
 
@@ -58,6 +60,14 @@ class RecordNaming:
     def why_left_out(self) -> str:
         """Return the reason for leaving out a record that is not the database's."""
         return f"not called like a record of {self.what} ({self.example}); is it another dataset's?"
+
+
+def header_comments(path: Path) -> list[str]:
+    """Return a header's comments; none of a damaged one, which the preparation lists as such."""
+    try:
+        return comment_lines(read_header_text(path))
+    except RecordError:
+        return []
 
 
 @dataclass(frozen=True)

@@ -12,29 +12,21 @@ import argparse
 import re
 from pathlib import Path
 
-from ecg_fairseq.errors import RecordError
-from ecg_fairseq.records.datasets.header_layout import HeaderLayout
-from ecg_fairseq.records.datasets.physionet_2021 import (
-    add_challenge_options,
-    dataset_of_either_layout,
-)
+from ecg_fairseq.records.datasets.header_layout import HeaderLayout, header_comments
+from ecg_fairseq.records.datasets.physionet_2021 import add_challenge_options as add_options
+from ecg_fairseq.records.datasets.physionet_2021 import dataset_of_either_layout
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.wfdb_comments import (
-    comment_lines,
     comment_value,
     parse_age,
     parse_sex,
 )
-from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
+
+__all__ = ["OWN_LAYOUT", "RAW_HELP", "add_options", "make_dataset"]
 
 RAW_HELP = "the database's own folder, or the challenge's training/"
 _PATIENT = re.compile(r"patient\s+(\d{1,6})", re.IGNORECASE)
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the challenge's copy."""
-    add_challenge_options(parser)
 
 
 def make_dataset(arguments: argparse.Namespace) -> RawDataset:
@@ -43,10 +35,7 @@ def make_dataset(arguments: argparse.Namespace) -> RawDataset:
 
 
 def _source(path: Path) -> SourceRecord:
-    try:
-        comments = comment_lines(read_header_text(path))
-    except RecordError:
-        comments = []  # the preparation reads it again and lists it with the reason
+    comments = header_comments(path)
     patients = [match[1] for match in map(_PATIENT.fullmatch, comments) if match]
     free = [line for line in comments if line and "<" not in line and not _PATIENT.fullmatch(line)]
     labels = {

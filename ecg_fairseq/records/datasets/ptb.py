@@ -11,28 +11,20 @@ Bousseljot et al. 1995, doi 10.13026/C28C71.
 import argparse
 from pathlib import Path
 
-from ecg_fairseq.errors import RecordError
-from ecg_fairseq.records.datasets.header_layout import HeaderLayout
-from ecg_fairseq.records.datasets.physionet_2021 import (
-    add_challenge_options,
-    dataset_of_either_layout,
-)
+from ecg_fairseq.records.datasets.header_layout import HeaderLayout, header_comments
+from ecg_fairseq.records.datasets.physionet_2021 import add_challenge_options as add_options
+from ecg_fairseq.records.datasets.physionet_2021 import dataset_of_either_layout
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
 from ecg_fairseq.records.readers.wfdb_comments import (
-    comment_lines,
     comment_value,
     parse_age,
     parse_sex,
 )
-from ecg_fairseq.records.readers.wfdb_header import read_header_text
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
+__all__ = ["OWN_LAYOUT", "RAW_HELP", "add_options", "make_dataset"]
+
 RAW_HELP = "the database's own folder, or the challenge's training/"
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the challenge's copy."""
-    add_challenge_options(parser)
 
 
 def make_dataset(arguments: argparse.Namespace) -> RawDataset:
@@ -41,10 +33,7 @@ def make_dataset(arguments: argparse.Namespace) -> RawDataset:
 
 
 def _source(path: Path) -> SourceRecord:
-    try:
-        comments = comment_lines(read_header_text(path))
-    except RecordError:
-        comments = []  # the preparation reads it again and lists it with the reason
+    comments = header_comments(path)
     more = comment_value(comments, "Additional diagnoses")
     labels = {
         "diagnosis": comment_value(comments, "Reason for admission"),

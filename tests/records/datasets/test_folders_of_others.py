@@ -68,7 +68,7 @@ def test_a_folders_name_does_not_make_it_the_challenges_copy(called, raw, tmp_pa
             assert attempt(name, given, raw, tmp_path / "out") == 1
     error = capsys.readouterr().err
     assert "is not a folder of the challenge's" in error
-    assert "00001_hr" in error
+    assert "the first is 00001_lr" in error
 
 
 def test_records_of_others_among_them_are_left_out_with_a_reason(raw, tmp_path):
