@@ -53,7 +53,7 @@ class LabelProblem:
         return ~np.isnan(self.scores).all(axis=1)
 
     @cached_property
-    def _rankings(self) -> list[tuple[list[Ranking], Ranking]]:
+    def rankings(self) -> list[tuple[list[Ranking], Ranking]]:
         """For each run: the ranking of each label, and of all pairs of recording and label."""
         found = []
         for scores, is_scored in zip(self.scores, self.is_scored, strict=True):
@@ -74,7 +74,7 @@ class LabelProblem:
         """
         num_runs, _, num_labels = self.scores.shape
         found = np.full((num_runs, num_labels + 2, 2, weights.shape[1]), np.nan)
-        for run, (each, micro) in enumerate(self._rankings):
+        for run, (each, micro) in enumerate(self.rankings):
             for k, ranking in enumerate(each):
                 found[run, k] = ranking.auroc_auprc(weights[self.patients[ranking.rows]])
             found[run, num_labels] = mean_of_known(found[run, :num_labels])

@@ -62,3 +62,21 @@ class Ranking:
         precision = true / np.maximum(true + false, 1.0)
         auprc = (new_true * precision).sum(axis=0) / np.where(has_both, positives, np.nan)
         return auroc, auprc
+
+    def placements(self) -> np.ndarray:
+        """Return how each row stands among those of the other value, float64 (M,).
+
+        Of a positive row the share of negative ones with a lower score, of a negative row the share
+        of positive ones with a higher score; ties count half. Either mean is the AUROC. NaN where
+        there is no row of the other value.
+        """
+        sizes = np.diff(self.ends, prepend=-1)
+        is_positive = self.is_positive.astype(np.float64)
+        found = []
+        for others in (1.0 - is_positive, is_positive):
+            cumulated = np.cumsum(others)[self.ends]
+            above = cumulated - 0.5 * np.diff(cumulated, prepend=0.0)
+            total = others.sum()
+            share = above / total if total else np.full(len(above), np.nan)
+            found.append(np.repeat(share, sizes))
+        return np.where(self.is_positive, 1.0 - found[0], found[1])
