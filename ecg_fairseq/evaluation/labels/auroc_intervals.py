@@ -110,7 +110,7 @@ def auroc_intervals(
         for value, one in zip((*values[:-2], values[-1]), (*variances, micro), strict=True)
     ]
     macro = _NONE
-    if not np.isnan(values[-2]) and influences.micro_counts.all >= FEWEST_PATIENTS:
+    if not np.isnan(rows[:-1]).all():
         macro = _macro_interval(influences, variances, values, level, is_difference)
     low, high = np.array([*rows[:-1], macro, rows[-1]]).T
     return low, high

@@ -19,9 +19,10 @@ from ecg_fairseq.evaluation.labels.auroc_bootstrap import (
     AUPRC,
     AUROC,
     LabelProblem,
+    drawn_difference_interval,
+    drawn_interval,
     mean_of_known,
     numbers_of,
-    percentile_interval,
 )
 from ecg_fairseq.evaluation.labels.auroc_intervals import (
     FEW_PATIENTS,
@@ -319,7 +320,7 @@ def _table(
     if len(runs) > 1:
         deviations = np.std(runs, axis=0, ddof=1)
     patients = label_counts(problem)
-    low, high = _bounds(spread, patients)
+    low, high = _bounds(spread, means[:, AUPRC], patients, is_difference)
     counts = _counts(problem.labels)
     rows = [
         LabelRow(
@@ -347,16 +348,21 @@ def _table(
 
 
 def _bounds(
-    spread: _Spread | None, patients: Sequence[PatientCounts]
+    spread: _Spread | None,
+    values: np.ndarray,
+    patients: Sequence[PatientCounts],
+    is_difference: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the bounds of AUROC and AUPRC, (K + 2, 2) both; NaN where there are none."""
     low, high = np.full((len(patients), 2), np.nan), np.full((len(patients), 2), np.nan)
     if spread is None:
         return low, high
     low[:, AUROC], high[:, AUROC] = spread.of_auroc
-    low[:, AUPRC], high[:, AUPRC] = percentile_interval(spread.draws, LEVEL)
-    few = [one.fewest < FEWEST_PATIENTS for one in patients]
-    low[few, AUPRC] = high[few, AUPRC] = np.nan
+    interval_of = drawn_difference_interval if is_difference else drawn_interval
+    for number, one in enumerate(patients):
+        if one.fewest >= FEWEST_PATIENTS and not np.isnan(values[number]):
+            bounds = interval_of(values[number], spread.draws[number], one.positive, LEVEL)
+            low[number, AUPRC], high[number, AUPRC] = bounds
     return low, high
 
 

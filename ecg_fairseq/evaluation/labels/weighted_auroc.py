@@ -40,7 +40,7 @@ class Ranking:
         """Return AUROC and average precision of each weighting.
 
         Args:
-            weights: (M, W), how often each row, in the order of ``rows``, counts.
+            weights: (M, W), how much each row, in the order of ``rows``, counts; 0 or more.
 
         Returns:
             AUROC (W,) as the share of (1, 0) pairs in the right order with ties half, and average
@@ -59,7 +59,8 @@ class Ranking:
         pairs = np.where(has_both, positives * negatives, np.nan)
         # A group of equal scores: pairs with higher positives are right, those within it half.
         auroc = (new_false * (true - 0.5 * new_true)).sum(axis=0) / pairs
-        precision = true / np.maximum(true + false, 1.0)
+        counted = true + false
+        precision = np.divide(true, counted, out=np.zeros_like(true), where=counted > 0)
         auprc = (new_true * precision).sum(axis=0) / np.where(has_both, positives, np.nan)
         return auroc, auprc
 
