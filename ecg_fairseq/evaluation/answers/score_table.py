@@ -32,7 +32,7 @@ def format_scores(scores: dict[str, Any]) -> str:
         ),
         _row("  floor: blind", scores["blind_exact_match"], intervals["blind_exact_match"]),
         _row(
-            "    corrected (see --help)",
+            "  floor: blind, corrected",
             scores["blind_corrected_exact_match"],
             intervals["blind_corrected_exact_match"],
         ),

@@ -14,9 +14,10 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from ecg_fairseq.errors import ScoreError
-from ecg_fairseq.evaluation.labels.weighted_auroc import Ranking
+from ecg_fairseq.evaluation.labels.weighted_auroc import PatientRanking, Ranking
 
 _CELLS_PER_BLOCK = 4_000_000
+_FEWEST_DRAWS = 8  # in a block, however large the table
 AUROC, AUPRC = 0, 1
 
 
@@ -69,6 +70,17 @@ class LabelProblem:
             found.append((each, Ranking.of(labels.ravel(), scores.ravel())))
         return found
 
+    @cached_property
+    def _by_patient(self) -> list[list[PatientRanking]]:
+        """For each run: the rankings of each label, then of all pairs, by patient."""
+        num_labels = self.labels.shape[1]
+        found = []
+        for each, micro in self.rankings:
+            owners = [(one, self.patients[one.rows]) for one in each]
+            owners.append((micro, self.patients[micro.rows // num_labels]))
+            found.append([one.by_patient(own, self.num_patients) for one, own in owners])
+        return found
+
     def auroc_auprc(self, weights: np.ndarray) -> np.ndarray:
         """Return AUROC and AUPRC when patients count as much as ``weights`` says.
 
@@ -81,12 +93,11 @@ class LabelProblem:
         """
         num_runs, _, num_labels = self.scores.shape
         found = np.full((num_runs, num_labels + 2, 2, weights.shape[1]), np.nan)
-        for run, (each, micro) in enumerate(self.rankings):
+        for run, (*each, micro) in enumerate(self._by_patient):
             for k, ranking in enumerate(each):
-                found[run, k] = ranking.auroc_auprc(weights[self.patients[ranking.rows]])
+                found[run, k] = ranking.auroc_auprc(weights)
             found[run, num_labels] = mean_of_known(found[run, :num_labels])
-            rows = self.patients[micro.rows // num_labels]
-            found[run, num_labels + 1] = micro.auroc_auprc(weights[rows])
+            found[run, num_labels + 1] = micro.auroc_auprc(weights)
         return found
 
     def resampled(self, num_resamples: int, seed: int) -> np.ndarray:
@@ -94,8 +105,8 @@ class LabelProblem:
 
         The same seed gives the same draws to every system with the same patients.
         """
-        size = self.labels.size
-        blocks = draw_patients(self.num_patients, num_resamples, seed, _CELLS_PER_BLOCK // size)
+        block = max(_CELLS_PER_BLOCK // self.labels.size, _FEWEST_DRAWS)
+        blocks = draw_patients(self.num_patients, num_resamples, seed, block)
         return np.concatenate([mean_of_known(self.auroc_auprc(block)) for block in blocks], axis=-1)
 
 

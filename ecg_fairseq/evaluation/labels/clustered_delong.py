@@ -42,7 +42,7 @@ class PatientCounts:
     def of(cls, labels: np.ndarray, patients: np.ndarray) -> "PatientCounts":
         """Count patients of labels (N,) of 0, 1 and NaN."""
         kinds = (labels == 1, labels == 0, ~np.isnan(labels))
-        return cls(*(len(np.unique(patients[is_so])) for is_so in kinds))
+        return cls(*(int((np.bincount(patients[is_so]) > 0).sum()) for is_so in kinds))
 
     @property
     def fewest(self) -> int:

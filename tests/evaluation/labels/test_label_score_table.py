@@ -102,7 +102,7 @@ def figures(table: LabelTable, *names: str) -> np.ndarray:
 
 def test_ranking_counts_ties_half() -> None:
     ranking = Ranking.of(np.array([1.0, 0, 1, 0, np.nan]), np.array([3.0, 3, 1, 0, 9]))
-    areas = ranking.auroc_auprc(np.ones((4, 1)))
+    areas = ranking.by_patient(np.arange(4), 4).auroc_auprc(np.ones((4, 1)))
     # Pairs: (3, 3) half, (3, 0) right, (1, 3) wrong, (1, 0) right.
     assert areas[0][0] == pytest.approx(2.5 / 4)
     assert areas[1][0] == pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 3)
