@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resamples",
         type=int,
-        default=1000,
+        default=400,
         help="draws of test patients, for the intervals of AUPRC; 0: no intervals at all",
     )
 

@@ -3,7 +3,8 @@
 Macro is a mean of AUROCs of the same patients, so its variance is that of the patients' mean
 influence on the labels: none is lost because it is rare, as in draws of patients that happen to
 lack it. A label with one positive (or one negative) patient has no interval of its own; in macro
-it counts with the spread of the model of :mod:`ecg_fairseq.evaluation.labels.clustered_delong`.
+it counts with the spread of the model of :mod:`ecg_fairseq.evaluation.labels.clustered_delong`, in
+the macro of a difference with what is seen of the patients of the other value.
 """
 
 from collections.abc import Sequence
