@@ -100,7 +100,7 @@ def bootstrap_interval(
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) != len(patient_ids):
         raise ValueError(f"{values.shape} values do not fit {len(patient_ids)} lists of patients")
-    kept = np.flatnonzero(~np.isnan(values))
+    kept = np.flatnonzero(~np.isnan(values)).tolist()
     groups = PatientGroups.of([patient_ids[i] for i in kept])
     if not groups.has_spread:
         return _NOTHING

@@ -9,6 +9,7 @@ an ordinary set of predictions scored like any other (``blind.py``), shows what 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +26,7 @@ from ecg_fairseq.evaluation.intervals import PatientGroups, percentiles, share_o
 Interval = tuple[float, float]
 # Which questions share one answer: a key for each of N questions.
 Alike = Sequence[Hashable]
+Key = TypeVar("Key", bound=Hashable)
 
 
 def exact_match_hits(predictions: Sequence[Prediction]) -> np.ndarray:
@@ -55,7 +57,7 @@ def majority_answers(predictions: Sequence[Prediction]) -> dict[int, str]:
     """
     templates = [prediction.template_id for prediction in predictions]
     found = _most_frequent(templates, _references(predictions))
-    return {template: found[template] for template in sorted(found)}
+    return dict(sorted(found.items()))
 
 
 def majority_hits(
@@ -133,8 +135,8 @@ def _references(predictions: Sequence[Prediction]) -> list[str]:
     return [known[p.reference] for p in predictions]
 
 
-def _most_frequent(alike: Alike, references: Sequence[str]) -> dict[Hashable, str]:
-    counts: dict[Hashable, Counter[str]] = defaultdict(Counter)
+def _most_frequent(alike: Sequence[Key], references: Sequence[str]) -> dict[Key, str]:
+    counts: dict[Key, Counter[str]] = defaultdict(Counter)
     for key, answer in zip(alike, references, strict=True):
         counts[key][answer] += 1
     return {

@@ -144,27 +144,21 @@ def _macro_interval(
 ) -> Interval:
     """Return the interval of the mean over labels."""
     total = float(((influences.macro.positives + influences.macro.negatives) ** 2).sum())
-    used = np.flatnonzero(influences.shares)
-    shares = influences.shares[used]
+    used = np.flatnonzero(influences.shares).tolist()
+    squares = influences.shares[used] ** 2
+    own = np.array([variances[k].total for k in used])
     if is_difference:
-        parts = [variances[k].total for k in used]
-        freedoms = [variances[k].freedom for k in used]
-        quantile = student(level, welch(shares**2 * parts, freedoms))
+        quantile = student(level, welch(squares * own, [variances[k].freedom for k in used]))
         half = quantile * total**0.5
         return max(values[-2] - half, -1.0), min(values[-2] + half, 1.0)
     found = np.array([variances[k].counts.within(values[k]) for k in used])
-    parts = [
-        variances[k].with_model(values[k])(auroc) for k, auroc in zip(used, found, strict=True)
-    ]
+    parts = np.array(
+        [variances[k].with_model(values[k])(auroc) for k, auroc in zip(used, found, strict=True)]
+    )
+    total += float((squares * np.maximum(parts - own, 0.0)).sum())
     freedoms = [variances[k].freedom_with_model(values[k]) for k in used]
-    total += float((shares**2 * np.maximum(parts - _own(variances, used), 0.0)).sum())
-    quantile = student(level, welch(shares**2 * parts, freedoms))
-    model = model_variance(float((shares * found).sum()))
+    quantile = student(level, welch(squares * parts, freedoms))
+    model = model_variance(float((influences.shares[used] * found).sum()))
     return tested_interval(
         float(values[-2]), lambda tested: total * model_variance(tested) / model, quantile
     )
-
-
-def _own(variances: Sequence[AurocVariance], used: np.ndarray) -> np.ndarray:
-    """Return the variances of labels as observed."""
-    return np.array([variances[k].total for k in used])

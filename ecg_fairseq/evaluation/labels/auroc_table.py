@@ -327,7 +327,7 @@ def _table(
         LabelRow(
             name,
             *counts[number],
-            *_figures(number, means, low, high, deviations),
+            **_figures(number, means, low, high, deviations),
             positive_patients=patients[number].positive,
             negative_patients=patients[number].negative,
         )
@@ -367,8 +367,13 @@ def _bounds(
     return low, high
 
 
-def _figures(number: int, *columns: np.ndarray) -> list[float]:
-    return [float(column[number, curve]) for curve in (AUROC, AUPRC) for column in columns]
+def _figures(number: int, *columns: np.ndarray) -> dict[str, Any]:
+    """Return a row's figures by their names."""
+    return {
+        f"{curve}{end}": float(column[number, place])
+        for place, curve in ((AUROC, "auroc"), (AUPRC, "auprc"))
+        for end, column in zip(("", "_low", "_high", "_sd"), columns, strict=True)
+    }
 
 
 def _counts(labels: np.ndarray) -> list[tuple[int, int]]:

@@ -125,10 +125,12 @@ class AurocVariance:
     def of(cls, influences: Influences, counts: PatientCounts) -> "AurocVariance":
         """Return Obuchowski's variance (1997, equations 4 to 7)."""
         sums = (influences.positives**2).sum(), (influences.negatives**2).sum()
-        parts = [factor * part for factor, part in zip(counts.factors, sums, strict=True)]
+        first, second = (
+            float(factor * part) for factor, part in zip(counts.factors, sums, strict=True)
+        )
         both = _unbiased(counts.all) * (influences.positives * influences.negatives).sum()
-        scale = np.sqrt(parts[0] * parts[1])
-        return cls(*parts, both / scale if scale > 0 else 0.0, counts)
+        scale = float(np.sqrt(first * second))
+        return cls(first, second, float(both) / scale if scale > 0 else 0.0, counts)
 
     @property
     def total(self) -> float:

@@ -102,10 +102,9 @@ def _result_table(results: dict[str, Any] | None) -> str:
         "|---|---|---|",
     ]
     for name, key in _FIGURES:
-        value, interval = _value(results, key), intervals.get(key)
+        value = _value(results, key)
         if value is not None:
-            ends = f"{interval[0]:.3f} to {interval[1]:.3f}" if _is_interval(interval) else "-"
-            lines.append(f"| {name} | {value:.3f} | {ends} |")
+            lines.append(f"| {name} | {value:.3f} | {_ends(intervals.get(key))} |")
     return "\n".join(lines)
 
 
@@ -127,15 +126,18 @@ def _about(results: dict[str, Any]) -> str:
 def _value(results: dict[str, Any], key: str) -> float | None:
     """Return a figure, or the difference to a floor."""
     whole, _, floor = key.partition("_minus_")
-    value, below = results.get(whole), results.get(f"{floor}_exact_match")
-    if not _is_number(value) or (floor and not _is_number(below)):
-        return None
-    return value - below if floor else value
+    value = _number(results.get(whole))
+    below = _number(results.get(f"{floor}_exact_match")) if floor else 0.0
+    return None if value is None or below is None else value - below
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number else None
 
 
-def _is_interval(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+def _ends(interval: Any) -> str:
+    """Return an interval's ends, or a dash where none was given."""
+    ends = [_number(end) for end in interval] if isinstance(interval, list) else []
+    low, high = ends if len(ends) == 2 else (None, None)
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
