@@ -23,6 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     results = None
     if arguments.results:
         results = read_json(arguments.results, EcgError, "results file")
+        if not isinstance(results, dict):
+            raise EcgError(f"{arguments.results} holds no figures by name; give a results.json")
     check_is_free(arguments.out)
     system = open_trained(arguments.checkpoint).require("answer")
     print(export_system(system, arguments.out, arguments.merge, results))

@@ -42,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write probe.json and probe.md")
     parser.add_argument("--random-seed", type=int, default=1, help="of the random encoder")
-    parser.add_argument("--resamples", type=int, default=1000, help="draws for the intervals")
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=400,
+        help="draws of test patients, for the intervals of AUPRC; 0: no intervals at all",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.evaluation.answers.prediction_file import read_answers
     from ecg_fairseq.evaluation.answers.predictions import PREDICTIONS_FILE, write_predictions
     from ecg_fairseq.evaluation.answers.score_table import format_scores
-    from ecg_fairseq.evaluation.answers.scores import score_predictions
+    from ecg_fairseq.evaluation.answers.scores import SIMULATED_NOTE, score_predictions
     from ecg_fairseq.evaluation.answers.text_metrics import mean_bert_score
 
     manifest = _open_manifest(arguments.manifest)
@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         texts = [p.answer for p in predictions], [p.reference for p in predictions]
         scores.update(mean_bert_score(*texts, model=arguments.bertscore))
     scores = {"subset": arguments.subset, **scores, **_provenance(manifest)}
+    if scores.get("simulated"):
+        scores["warnings"] = [SIMULATED_NOTE, *scores["warnings"]]
     folder = arguments.answers.parent if arguments.out is None else arguments.out
     write_predictions(folder / PREDICTIONS_FILE, predictions)
     if blind is not None:
@@ -101,4 +103,5 @@ def _provenance(manifest: "Manifest | None") -> dict[str, Any]:
         "split_hash": manifest.split_hash,
         "data_sha256": meta.get("data_sha256"),
         "prepared_sha256": prepared_sha256(meta),
+        **({"simulated": True} if meta.get("simulated") is True else {}),
     }

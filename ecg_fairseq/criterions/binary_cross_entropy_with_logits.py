@@ -213,7 +213,7 @@ class BinaryCrossEntropyWithLogits(FairseqCriterion):
         ):
             total = max(sums[all_of], 1.0)
             metrics.log_scalar(name, sums[right] / total, total, round=5)
-        metrics.log_scalar("nsignals", sums["nsignals"])
+        metrics.log_scalar_sum("nsignals", sums["nsignals"])
         # A leading underscore keeps a meter out of the log; ratios are made of them.
         for name in ("tp", "fp", "fn"):
             metrics.log_scalar_sum(f"_{name}", sums[name])

@@ -78,7 +78,7 @@ class Cmsc(FairseqCriterion):
             for name in ("loss", "sample_size", "nsignals")
         )
         metrics.log_scalar("loss", loss / max(terms, 1.0) / math.log(2), terms, round=3)
-        metrics.log_scalar("nsignals", signals)
+        metrics.log_scalar_sum("nsignals", signals)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

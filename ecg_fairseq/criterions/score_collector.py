@@ -18,6 +18,7 @@ from fairseq import metrics
 from fairseq.logging.meters import MetersDict
 from torch import Tensor
 
+from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.evaluation.labels.auroc import LabelScores, label_scores
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class ScoreCollector:
             (
                 ids.cpu().numpy(),
                 scores.float().cpu().numpy(),
-                labels.cpu().numpy() > 0,
+                _truth(labels),
                 {name: values.cpu().numpy() for name, values in (keys or {}).items()},
             )
         )
@@ -115,6 +116,17 @@ class ScoreCollector:
             }
             self._merged = ids[first], scores, labels, keys
         return self._merged
+
+
+def _truth(labels: Tensor) -> np.ndarray:
+    """Return which labels are true, bool (B, K); ScoreError where nobody knows."""
+    unknown = int(torch.isnan(labels).sum()) if labels.is_floating_point() else 0
+    if unknown:
+        raise ScoreError(
+            f"{unknown} labels of a batch are NaN (not labelled), so that it has no areas under "
+            "curves; leave recordings without labels out of this split"
+        )
+    return labels.cpu().numpy() > 0
 
 
 class _Store(MetersDict._DerivedMeter):

@@ -1,4 +1,9 @@
-"""Criterion ``3kg``: two views of a patient find each other in the batch."""
+"""Criterion ``3kg``: two views of a recording find each other in the batch.
+
+Published 3KG pairs all recordings of a patient. As in fairseq-signals, batches call the recording
+``patient_id`` here, so that pairs are of one recording; only where files name a patient and no
+recording (``.mat`` files without ``idx``) are pairs of that patient.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +22,7 @@ class ThreeKgConfig(CmscConfig):
 
 @register_criterion("3kg", dataclass=ThreeKgConfig)
 class ThreeKg(Cmsc):
-    """3KG on the encoder's pooled output; rows of one patient are positive pairs."""
+    """3KG on the encoder's pooled output; rows of one recording are positive pairs."""
 
     items, views = "two_views", "3kg"
 

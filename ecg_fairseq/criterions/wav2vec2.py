@@ -105,7 +105,7 @@ class Wav2Vec2Criterion(FairseqCriterion):
             elif name not in _SUMS:
                 mean = sums[name] / max(sums["num_batches"], 1.0)
                 metrics.log_scalar(name, mean, sums["num_batches"], round=3)
-        metrics.log_scalar("nsignals", sums.get("nsignals", 0.0))
+        metrics.log_scalar_sum("nsignals", sums.get("nsignals", 0.0))
         count = max(sums.get("count", 0.0), 1.0)
         metrics.log_scalar("accuracy", sums.get("correct", 0.0) / count, count, round=5)
 

@@ -6,12 +6,71 @@ the pigeonhole bootstrap (Owen 2007, Annals of Applied Statistics), which equals
 bootstrap for questions on one patient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 DEFAULT_RESAMPLES = 2000
+LEVEL = 0.95
 _DRAWS_PER_BLOCK = 4_000_000
+_NOTHING = float("nan"), float("nan")
+
+
+@dataclass(frozen=True)
+class PatientGroups:
+    """Questions grouped by the patients that they are about.
+
+    Attributes:
+        members: int64 (G, M), numbers of each group's patients, filled up with ``num_patients``.
+        rows: int64 (N,), group of each question.
+        num_patients: P.
+    """
+
+    members: np.ndarray
+    rows: np.ndarray
+    num_patients: int
+
+    @classmethod
+    def of(cls, patient_ids: Sequence[Sequence[str]]) -> "PatientGroups":
+        """Group questions; their order of naming patients, and repetitions, are no matter.
+
+        Raises:
+            ValueError: a question has no patient.
+        """
+        sets = [tuple(sorted(set(names))) for names in patient_ids]
+        if not all(sets):
+            raise ValueError("every question needs at least one patient id")
+        groups = {group: number for number, group in enumerate(sorted(set(sets)))}
+        names = sorted({name for group in groups for name in group})
+        numbers = {name: number for number, name in enumerate(names)}
+        width = max((len(group) for group in groups), default=1)
+        members = np.full((len(groups), width), len(names), dtype=np.int64)
+        for group, row in groups.items():
+            members[row, : len(group)] = [numbers[name] for name in group]
+        rows = np.array([groups[group] for group in sets], dtype=np.int64)
+        return cls(members, rows, len(names))
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether there are two groups or more: of one alone the spread is unknown, not zero."""
+        return len(self.members) > 1
+
+    def weights(self, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+        """Yield how often each group counts in each draw of the patients, float64 (W, G) a block.
+
+        The same seed gives the same draws, however they are divided into blocks.
+        """
+        generator = np.random.default_rng(seed)
+        block = max(1, _DRAWS_PER_BLOCK // max(self.members.size, self.num_patients))
+        for start in range(0, num_resamples, block):
+            rows = min(block, num_resamples - start)
+            drawn = generator.integers(0, self.num_patients, size=(rows, self.num_patients))
+            drawn += np.arange(rows)[:, None] * self.num_patients
+            counts = np.bincount(drawn.ravel(), minlength=rows * self.num_patients)
+            padded = np.ones((rows, self.num_patients + 1))
+            padded[:, : self.num_patients] = counts.reshape(rows, self.num_patients)
+            yield padded[:, self.members].prod(axis=2)
 
 
 def bootstrap_interval(
@@ -19,7 +78,7 @@ def bootstrap_interval(
     patient_ids: Sequence[Sequence[str]],
     *,
     num_resamples: int = DEFAULT_RESAMPLES,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Return the percentile interval of the mean of ``values`` over resampled patients.
@@ -32,7 +91,7 @@ def bootstrap_interval(
         seed: of the draws; the same seed gives the same interval.
 
     Returns:
-        (low, high); both NaN when no question is left. With a single patient low equals high: the
+        (low, high); both NaN when no question is left, or when all are about the same patients: the
         spread between patients is then unknown, not zero.
 
     Raises:
@@ -41,62 +100,27 @@ def bootstrap_interval(
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) != len(patient_ids):
         raise ValueError(f"{values.shape} values do not fit {len(patient_ids)} lists of patients")
-    kept = np.flatnonzero(~np.isnan(values))
-    if len(kept) == 0:
-        return float("nan"), float("nan")
-    members, sums, sizes, num_patients = _sum_by_patients(values, patient_ids, kept)
-    means = _resampled_means(members, sums, sizes, num_patients, num_resamples, seed)
+    kept = np.flatnonzero(~np.isnan(values)).tolist()
+    groups = PatientGroups.of([patient_ids[i] for i in kept])
+    if not groups.has_spread:
+        return _NOTHING
+    sums = np.bincount(groups.rows, weights=values[kept])
+    sizes = np.bincount(groups.rows).astype(np.float64)
+    means = [
+        share_of(weights @ sums, weights @ sizes) for weights in groups.weights(num_resamples, seed)
+    ]
+    return percentiles(np.concatenate(means), level)
+
+
+def share_of(sums: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return sums (W,) over totals; NaN for a draw that holds no question at all."""
+    return np.divide(sums, totals, out=np.full(len(sums), np.nan), where=totals > 0)
+
+
+def percentiles(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Return the ends of the middle ``level`` of the draws, without NaN."""
+    if np.isnan(draws).all():
+        return _NOTHING
     tail = (1.0 - level) / 2.0
-    low, high = np.nanquantile(means, [tail, 1.0 - tail])
+    low, high = np.nanquantile(draws, [tail, 1.0 - tail])
     return float(low), float(high)
-
-
-def _sum_by_patients(
-    values: np.ndarray, patient_ids: Sequence[Sequence[str]], kept: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Group questions with the same patients.
-
-    Returns:
-        members (G, M) int64 patient numbers, padded with the last patient number + 1; sums (G,) and
-        sizes (G,) of each group; the number of patients.
-    """
-    sets = [tuple(sorted(set(patient_ids[i]))) for i in kept]
-    if not all(sets):
-        raise ValueError("every question needs at least one patient id")
-    groups = {group: number for number, group in enumerate(sorted(set(sets)))}
-    names = sorted({name for group in groups for name in group})
-    numbers = {name: number for number, name in enumerate(names)}
-    width = max(len(group) for group in groups)
-    members = np.full((len(groups), width), len(names), dtype=np.int64)
-    for group, row in groups.items():
-        members[row, : len(group)] = [numbers[name] for name in group]
-    rows = np.array([groups[group] for group in sets])
-    sums = np.bincount(rows, weights=values[kept], minlength=len(groups))
-    sizes = np.bincount(rows, minlength=len(groups)).astype(np.float64)
-    return members, sums, sizes, len(names)
-
-
-def _resampled_means(
-    members: np.ndarray,
-    sums: np.ndarray,
-    sizes: np.ndarray,
-    num_patients: int,
-    num_resamples: int,
-    seed: int,
-) -> np.ndarray:
-    """Return (R,) means; NaN for a draw that holds no question at all."""
-    generator = np.random.default_rng(seed)
-    means = np.full(num_resamples, np.nan)
-    block = max(1, _DRAWS_PER_BLOCK // max(members.size, num_patients))
-    for start in range(0, num_resamples, block):
-        rows = min(block, num_resamples - start)
-        drawn = generator.integers(0, num_patients, size=(rows, num_patients))
-        drawn += np.arange(rows)[:, None] * num_patients
-        counts = np.bincount(drawn.ravel(), minlength=rows * num_patients)
-        padded = np.ones((rows, num_patients + 1))
-        padded[:, :num_patients] = counts.reshape(rows, num_patients)
-        weights = padded[:, members].prod(axis=2)
-        total = weights @ sizes
-        drawn_any = total > 0
-        means[start : start + rows][drawn_any] = (weights @ sums)[drawn_any] / total[drawn_any]
-    return means

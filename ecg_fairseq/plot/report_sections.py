@@ -18,6 +18,21 @@ _TEXT_METRICS = (
     ("meteor", "METEOR"),
     ("bertscore_f1", "BERTScore F1"),
 )
+_FLOOR_CARDS = (("majority", "majority floor"), ("blind_corrected", "blind floor"))
+_FLOOR_BARS = (
+    ("majority_exact_match", "Majority floor"),
+    ("majority_by_wording_exact_match", "… by wording"),
+    ("blind_exact_match", "Blind floor"),
+    ("blind_corrected_exact_match", "… corrected"),
+)
+# Columns of the table by question type, and their heads; the last is no floor.
+_TYPE_COLUMNS = {
+    "majority": "Majority",
+    "majority_by_wording": "By wording",
+    "blind": "Blind",
+    "blind_corrected": "Corrected",
+    "closed_set": "Closed set",
+}
 _READING = (
     (
         "Exact match",
@@ -28,13 +43,17 @@ _READING = (
         "Majority floor",
         "always giving the most frequent answer of each question template, counted on the test "
         "questions themselves. A model that ignores the ECG and treats all questions of a template "
-        "alike cannot do better.",
+        "alike cannot do better. By wording: the most frequent answer of each wording in a "
+        "template, where it is asked more than once. In both intervals the answers are counted "
+        "anew in every draw of the patients.",
     ),
     (
         "Blind floor",
         "the same model and questions, but with another patient's ECG. What it still gets right "
         "comes from the wording and from how often each answer occurs. Only the distance above "
-        "both floors is reading of ECGs.",
+        "both floors is reading of ECGs. Where a template has few questions, another patient's ECG "
+        "has the question's own answer less often than chance; the corrected floor takes an ECG "
+        "from the whole template, the question's own patient too, and is the one to beat.",
     ),
     (
         "Closed set",
@@ -45,7 +64,8 @@ _READING = (
     (
         "Intervals",
         "95 % bootstrap intervals that draw patients, not questions. They do not cover the "
-        "variation between training seeds.",
+        "variation between training seeds. None is given where all questions are about one "
+        "patient.",
     ),
     (
         "ECG paper",
@@ -66,29 +86,22 @@ def headline_section(results: dict[str, Any]) -> str:
     intervals = results.get("intervals", {})
     exact = results.get("exact_match")
     cards = [_card("Exact match", _share(exact), _range(intervals.get("exact_match")), "main")]
-    for floor in ("majority", "blind"):
-        value = results.get(f"{floor}_exact_match")
+    for floor, name in _FLOOR_CARDS:
+        # Results of an earlier version have no corrected floor.
+        key = floor if f"{floor}_exact_match" in results else floor.removesuffix("_corrected")
+        value = results.get(f"{key}_exact_match")
         gain = "not measured" if value is None or exact is None else f"{exact - value:+.3f}"
-        interval = _range(intervals.get(f"exact_match_minus_{floor}"), signed=True)
-        cards.append(_card(f"Above the {floor} floor", gain, interval))
+        interval = _range(intervals.get(f"exact_match_minus_{key}"), signed=True)
+        cards.append(_card(f"Above the {name}", gain, interval))
     closed = _range(intervals.get("closed_set_accuracy"))
     if results.get("n_closed_set"):
         closed = f"{closed} on {results['n_closed_set']} questions".strip()
     cards.append(_card("Closed-set accuracy", _share(results.get("closed_set_accuracy")), closed))
-    bars = [
-        Bar("Model", exact, _pair(intervals.get("exact_match"))),
-        Bar(
-            "Majority floor",
-            results.get("majority_exact_match"),
-            _pair(intervals.get("majority_exact_match")),
-            "floor",
-        ),
-        Bar(
-            "Blind floor",
-            results.get("blind_exact_match"),
-            _pair(intervals.get("blind_exact_match")),
-            "floor",
-        ),
+    bars = [Bar("Model", exact, _pair(intervals.get("exact_match")))]
+    bars += [
+        Bar(name, results.get(key), _pair(intervals.get(key)), "floor")
+        for key, name in _FLOOR_BARS
+        if key in results or key in ("majority_exact_match", "blind_exact_match")
     ]
     return (
         "<section><h2>Does the model read the ECG?</h2>"
@@ -125,23 +138,21 @@ def types_section(results: dict[str, Any]) -> str:
     rows = []
     for name, row in table.items():
         exact = row.get("exact_match") or 0.0
-        floor = max(row.get("majority") or 0.0, row.get("blind") or 0.0)
+        floor = max(row.get(key) or 0.0 for key in list(_TYPE_COLUMNS)[:-1])
         bar = f'<i style="width:{100 * exact:.1f}%"></i><u style="left:{99 * floor:.1f}%"></u>'
         kind, sign = (' class="below"', "▼ ") if exact <= floor else ("", "")
-        figures = "".join(
-            f"<td>{_share(row.get(key))}</td>" for key in ("majority", "blind", "closed_set")
-        )
+        figures = "".join(f"<td>{_share(row.get(key))}</td>" for key in _TYPE_COLUMNS)
         rows.append(
             f"<tr><td>{escape(name)}</td><td>{escape(str(row.get('n', '')))}</td>"
             f'<td class="bar"><span>{bar}</span></td>'
             f"<td{kind}>{sign}{_share(row.get('exact_match'))}</td>{figures}</tr>"
         )
-    heads = ("Question type", "Questions", "", "Exact match", "Majority", "Blind", "Closed set")
+    heads = ("Question type", "Questions", "", "Exact match", *_TYPE_COLUMNS.values())
     head = "".join(f"<th>{text}</th>" for text in heads)
     return (
         '<section><h2>By type of question</h2><div class="scroll"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        '<p class="soft">Bar: exact match. Line: the higher floor. ▼: not above it.</p></section>'
+        '<p class="soft">Bar: exact match. Line: the highest floor. ▼: not above it.</p></section>'
     )
 
 
@@ -180,7 +191,7 @@ def reading_section(results: dict[str, Any]) -> str:
     items = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in _READING
     )
-    dropped = results.get("blind_dropped")
+    dropped = escape(str(results.get("blind_dropped") or ""))
     note = (
         f"<p>{dropped} questions have no blind answer: no other patient's ECG exists for their "
         "template.</p>"

@@ -105,7 +105,7 @@ class EcgIdentificationTask(EcgFinetuningTask):
             return
         num_scored = sum(float(log.get("num_scored", 0)) for log in logging_outputs)
         metrics.log_scalar("loss", 0.0, num_scored)
-        metrics.log_scalar("nsignals", num_scored)
+        metrics.log_scalar_sum("nsignals", num_scored)
         whole = meters_of_the_pass()
         for name, attribute in _ACCURACIES.items():
             metrics.log_derived(

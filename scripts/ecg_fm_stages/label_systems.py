@@ -14,7 +14,6 @@ from ecg_fairseq.evaluation.labels.auroc_bootstrap import (
     percentile_interval,
 )
 from ecg_fairseq.evaluation.labels.auroc_table import (
-    DEFAULT_RESAMPLES,
     LEVEL,
     LabelTable,
     difference_table,
@@ -23,6 +22,7 @@ from ecg_fairseq.evaluation.labels.auroc_table import (
 from ecg_fairseq.evaluation.labels.predictions import LabelPredictions, read_label_predictions
 from ecg_fm_stages.plan import FEW_PERCENT, PRETRAINED, RANDOM, SCRATCH, SystemFiles
 
+_GAP_RESAMPLES = 1000  # of whose percentiles the interval is
 SEED = 1  # of the draws of test patients, the same for all systems
 _SMALLEST_GAP = 1e-6
 _MOST_WITHOUT_GAP = 0.025  # of the draws
@@ -145,7 +145,7 @@ def _gap(systems: list[LabelSystem], scores: list[np.ndarray]) -> dict[str, Any]
     ]
     once = np.ones((problems[0].num_patients, 1))
     aurocs = [float(one.auroc_auprc(once)[:, _MACRO, AUROC, 0].mean()) for one in problems]
-    draws = [one.resampled(DEFAULT_RESAMPLES, SEED)[_MACRO, AUROC] for one in problems]
+    draws = [one.resampled(_GAP_RESAMPLES, SEED)[_MACRO, AUROC] for one in problems]
     names = ("random_probe", "pretrained_probe", "pretrained_finetuned")
     found = {
         "labels": int(is_common.sum()),

@@ -84,7 +84,7 @@ def _differences(results: dict[str, Any]) -> list[str]:
             figure_text(row["macro"], curve, is_difference=True) for curve in ("auroc", "auprc")
         ]
         lines.append(f"| {row['name']} | {row['percent']} % | {' | '.join(cells)} |")
-    return ["\n".join(lines), "Both systems on the same draws of the test patients."]
+    return ["\n".join(lines), "Both systems on the same test patients."]
 
 
 def _gap(gap: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from steps.runner import CommandRunner
 
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.evaluation.answers.predictions import read_predictions
+from ecg_fairseq.evaluation.answers.scores import SIMULATED_NOTE
 from ecg_fairseq.evaluation.training_log import read_curves
 from ecg_fairseq.files import read_json, write_json
 from ecg_fairseq.plot.report import choose_examples, write_report
@@ -32,6 +33,7 @@ def write_results(plan: Plan, runner: CommandRunner) -> None:
         "prepared_sha256": prepared_sha256(manifest.meta),
         "seed": plan.seed,
         "dataset": plan.dataset,
+        "simulated": plan.ptb_xl is None or manifest.meta.get("simulated") is True,
         "title": "ECG-Byte quickstart",
         "command": _command(plan),
     }
@@ -71,7 +73,7 @@ def _notes(plan: Plan, manifest: Manifest) -> list[str]:
             "and it has learnt nothing."
         )
     if plan.ptb_xl is None:
-        notes.append("Simulated ECGs: these figures say nothing about real patients.")
+        notes.append(SIMULATED_NOTE)
     patients = manifest.meta["split"]["patients"]["train"]
     if not plan.is_smoke and patients < _FEW_PATIENTS:
         notes.append(

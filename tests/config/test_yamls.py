@@ -274,6 +274,18 @@ def test_finetuning_and_pretraining_of_tiny_configs_have_one_architecture():
             assert written(name)["model"][key] == written("w2v_cmsc_rlm_tiny")["model"][key], key
 
 
+@pytest.mark.parametrize("name", YAMLS)
+def test_no_training_scores_the_test_split_unasked(name):
+    assert "test" not in written(name)["dataset"]["valid_subset"].split(",")
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "scratch_diagnosis"])
+def test_the_published_command_scores_the_test_split(name):
+    assert "dataset.valid_subset=valid,test" in (PACKAGE / f"config/{name}.yaml").read_text()
+    cfg = compose(name, "task.data=somewhere", "dataset.valid_subset='valid,test'")
+    assert cfg.dataset.valid_subset == "valid,test"
+
+
 @pytest.mark.parametrize("name", ECG_FM)
 def test_keys_that_published_commands_add_stay_null(name):
     """``+key=value`` works only where the YAML has null."""

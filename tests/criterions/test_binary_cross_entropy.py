@@ -292,3 +292,9 @@ def test_no_task_is_needed(make_criterion: Callable[..., Any]) -> None:
 
     assert BinaryCrossEntropyWithLogits(None).label_names is None
     assert BinaryCrossEntropyWithLogits(SimpleNamespace()).label_names is None
+
+
+def test_nsignals_of_a_pass_is_its_number_of_signals(
+    rows: Any, repeater: Any, make_criterion: Any, validate: Any
+) -> None:
+    assert validate(make_criterion(), repeater, batches_of(rows))["nsignals"] == NUM

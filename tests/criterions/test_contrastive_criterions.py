@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ecg_fairseq.errors import EcgError
+from ecg_fairseq.networks.layers.contrastive_losses import three_kg_loss
 
 NAMES = ("cmsc", "simclr", "3kg")
 # Patient 2 has two first segments and one second; patient 5 has no partner.
@@ -154,3 +155,16 @@ def test_criterions_say_which_items_they_need(
 def test_a_batch_without_a_pair_is_refused(name: str, rows: int, make_criterion: Any) -> None:
     with pytest.raises(EcgError, match=r"two (segments|views)"):
         make_criterion(name=name)(Pooled(), batch_of(num_rows=rows))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nsignals_of_a_pass_is_its_number_of_signals(
+    name: str, make_criterion: Any, validate: Any
+) -> None:
+    batches = [batch_of(seed) for seed in range(3)]
+    assert validate(make_criterion(name=name), Pooled(), batches)["nsignals"] == 18
+
+
+def test_three_kg_names_its_pairs_by_recording() -> None:
+    with pytest.raises(EcgError, match="two views of a recording"):
+        three_kg_loss(torch.eye(4), torch.arange(4))

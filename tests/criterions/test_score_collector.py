@@ -10,6 +10,7 @@ pytest.importorskip("fairseq")
 from fairseq import metrics
 
 from ecg_fairseq.criterions.score_collector import AreaReport, ScoreCollector, log_areas
+from ecg_fairseq.errors import ScoreError
 
 SCORES = torch.tensor([[0.1], [0.4], [0.35], [0.8]])
 LABELS = torch.tensor([[0], [0], [1], [1]])
@@ -78,3 +79,10 @@ def test_what_is_handed_over_is_gone() -> None:
     assert kept.report.average == "micro"
     assert kept.result().auroc_macro == 0.75
     assert pending._batches == []
+
+
+def test_labels_that_nobody_gave_are_refused() -> None:
+    labels = LABELS.float()
+    labels[2] = torch.nan
+    with pytest.raises(ScoreError, match="1 labels of a batch are NaN"):
+        ScoreCollector().add(torch.arange(4), SCORES, labels)

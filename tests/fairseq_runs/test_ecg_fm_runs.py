@@ -89,14 +89,14 @@ def averages(folder: Path) -> dict[str, float]:
 def validations(folder: Path) -> dict[tuple[str, str], float]:
     """Return (update, name) -> value of the figures that do not depend on how batches are counted.
 
-    ``nsignals`` is a mean over batches, and the best value so far starts after the first.
+    The best value so far starts after the first.
     """
     return {
         (row["update"], name): float(value)
         for row in csv_rows(folder, "valid")
         for name, value in row.items()
         if row["update"] in ("4", "8", "12")
-        and name not in ("update", "epoch", "nsignals")
+        and name not in ("update", "epoch")
         and not name.startswith("best")
     }
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -213,3 +214,36 @@ def test_ticks_enclose_the_range(low, high):
     assert ticks[-1] >= high - 1e-12
     assert 2 <= len(ticks) <= 8
     assert (np.diff(ticks) > 0).all()
+
+
+def test_the_table_by_question_type_is_escaped(tmp_path, examples):
+    results = full_results()
+    results["per_question_type"] = {
+        NASTY: {**results["per_question_type"]["single-verify"], "n": NASTY}
+    }
+    results["blind_dropped"] = NASTY
+    path = tmp_path / "report.html"
+    write_report(path, results, examples[:1], CURVES, [])
+    assert "script" not in parse(path).tags
+    assert NASTY not in path.read_text(encoding="utf-8")
+
+
+def test_the_corrected_floor_is_the_one_to_beat(tmp_path):
+    blind = [
+        replace(prediction, patient_ids=("other",), answer="yes")
+        for prediction in make_predictions()
+    ]
+    scores = score_predictions(make_predictions(), blind, num_resamples=20)
+    path = tmp_path / "report.html"
+    write_report(path, scores, [], [], [])
+    text = " ".join(parse(path).words)
+    gain = scores["exact_match"] - scores["blind_corrected_exact_match"]
+    assert f"{gain:+.3f}" in text
+    assert f"{scores['blind_exact_match']:.3f}" in text
+    assert "… corrected" in text
+    assert "By wording" in text
+    # Results of an earlier version have neither.
+    earlier = {key: value for key, value in scores.items() if "correct" not in key}
+    write_report(path, earlier, [], [], [])
+    gain = scores["exact_match"] - scores["blind_exact_match"]
+    assert f"{gain:+.3f}" in " ".join(parse(path).words)

@@ -11,7 +11,6 @@ the free-text answer; every further ``D-i`` is a closed-set candidate with its s
 log-probability (base 2). Items may stand in any order, as length-sorted batches leave them.
 """
 
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,11 @@ from pathlib import Path
 
 from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.evaluation.answers.exact_match import answer_set
-from ecg_fairseq.evaluation.answers.predictions import Candidate, Prediction
+from ecg_fairseq.evaluation.answers.predictions import (
+    Candidate,
+    Prediction,
+    fault_of_scores,
+)
 from ecg_fairseq.records.questions.question import Question
 
 _LINE = re.compile(r"^([STHDP])-(\d+)\t(.*)$")
@@ -176,11 +179,8 @@ def _check_reference(path: Path | str, index: int, question: Question, item: Gen
 
 
 def _check_candidates(path: Path | str, index: int, item: GeneratedItem) -> None:
-    if any(math.isnan(candidate.score) for candidate in item.answers[1:]):
-        raise ScoreError(
-            f"{path}: a closed-set candidate of item {index} has the score NaN; the model's output "
-            "is not finite: look at its training log, or generate in float32"
-        )
+    if fault := fault_of_scores(item.answers[1:]):
+        raise ScoreError(f"{path}, item {index}: {fault}")
 
 
 def _some(indices: Sequence[int]) -> str:

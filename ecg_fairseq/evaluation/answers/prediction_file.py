@@ -96,8 +96,15 @@ def read_answers(
             "answers can be joined with their questions"
         )
     shown = questions_shown(questions, is_blind)
-    beside = _predictions_beside(path, questions, shown)
-    return predictions_from_log(path, questions, shown) if beside is None else beside
+    beside = _predictions_beside(path, questions, shown, is_blind)
+    if beside is not None:
+        return beside
+    if is_blind:
+        logger.warning(
+            f"{path} does not say which ECGs were shown, and no {PREDICTIONS_FILE} of its run is "
+            "beside it: the predictions name the partners that this version chooses"
+        )
+    return predictions_from_log(path, questions, shown)
 
 
 def _holds_predictions(path: Path) -> bool:
@@ -125,8 +132,22 @@ def _check_against_manifest(
         )
 
 
+def _may_be_shown(prediction: Prediction, question: Question, is_blind: bool) -> bool:
+    """Say whether a prediction can be of this run by its ECGs.
+
+    Of a blind run the file itself says who was shown: an earlier version had another rule for
+    partners (``blind.py``).
+    """
+    if is_blind:
+        return not set(prediction.patient_ids) & set(question.patient_ids)
+    return prediction.record_ids == tuple(question.record_ids)
+
+
 def _predictions_beside(
-    log: Path, questions: Sequence[Question], shown: Sequence[Question | None]
+    log: Path,
+    questions: Sequence[Question],
+    shown: Sequence[Question | None],
+    is_blind: bool,
 ) -> list[Prediction] | None:
     """Return the predictions beside a log, or None where they are not whole or of another run.
 
@@ -141,11 +162,12 @@ def _predictions_beside(
         logger.warning(f"{error}; the answers are read from {log} instead")
         return None
     asked = {index: source for index, source in enumerate(shown) if source is not None}
-    expected = [
-        (questions[index].id, questions[index].answer_text, tuple(source.record_ids))
-        for index, source in asked.items()
-    ]
-    if [(p.id, p.reference, p.record_ids) for p in predictions] != expected:
+    expected = [(questions[index].id, questions[index].answer_text) for index in asked]
+    if [(p.id, p.reference) for p in predictions] != expected:
+        return None
+    if not all(
+        _may_be_shown(p, questions[i], is_blind) for i, p in zip(asked, predictions, strict=True)
+    ):
         return None
     answers = {index: p.answer for index, p in zip(asked, predictions, strict=True)}
     return predictions if log_agrees(log, answers) else None

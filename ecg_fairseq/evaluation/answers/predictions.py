@@ -48,6 +48,10 @@ class Prediction:
     options: tuple[str, ...] | None = None
     closed_set: tuple[Candidate, ...] = ()
 
+    def __post_init__(self) -> None:
+        if fault := fault_of_scores(self.closed_set):
+            raise ScoreError(f"question {self.id!r}: {fault}")
+
     @classmethod
     def of(cls, question: Question, shown: Question, answers: Sequence[Candidate]) -> "Prediction":
         """Join what a model wrote with its question.
@@ -101,42 +105,75 @@ class Prediction:
             if name not in line:
                 raise ValueError(f"the field {name!r} is missing")
         for name in _TEXT_FIELDS:
-            if not isinstance(line[name], str):
-                raise ValueError(f"the field {name!r} must be text, found {line[name]!r}")
+            _check_text(name, line[name])
         for name in _LIST_FIELDS:
             _check_texts(name, line[name])
+            if not line[name] or not all(item.strip() for item in line[name]):
+                raise ValueError(
+                    f"the field {name!r} must name at least one, and none of them by an empty "
+                    f"text, found {line[name]!r}"
+                )
         template_id = line["template_id"]
         if isinstance(template_id, bool) or not isinstance(template_id, int):
             raise ValueError(f"the field 'template_id' must be an integer, found {template_id!r}")
         options = line.get("options")
         if options is not None:
             _check_texts("options", options)
+        closed_set = _read_candidates(line.get("closed_set") or ())
+        if fault := fault_of_scores(closed_set):
+            raise ValueError(fault)
         return cls(
             **{name: line[name] for name in _TEXT_FIELDS},
             record_ids=tuple(line["record_ids"]),
             patient_ids=tuple(line["patient_ids"]),
             template_id=template_id,
             options=None if options is None else tuple(options),
-            closed_set=_read_candidates(line.get("closed_set") or ()),
+            closed_set=closed_set,
+        )
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"the field {name!r} must be text, found {value!r}")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(
+            f"the field {name!r} holds half a character (a lone surrogate), which no file can "
+            f"keep, found {value!a}"
         )
 
 
 def _check_texts(name: str, value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"the field {name!r} must be a list of texts, found {value!r}")
+    for item in value:
+        _check_text(name, item)
 
 
 def _read_candidates(items: Any) -> tuple[Candidate, ...]:
+    if not isinstance(items, (list, tuple)):
+        raise ValueError('\'closed_set\' must be a list of {"text", "score"}')
+    return tuple(_read_candidate(item) for item in items)
+
+
+def _read_candidate(item: Any) -> Candidate:
     try:
-        candidates = tuple(Candidate(str(item["text"]), float(item["score"])) for item in items)
-    except (TypeError, KeyError, ValueError) as cause:
+        text, score = item["text"], float(item["score"])
+    except (TypeError, KeyError, ValueError, OverflowError) as cause:
         raise ValueError('\'closed_set\' must be a list of {"text", "score"}') from cause
-    if any(math.isnan(candidate.score) for candidate in candidates):
-        raise ValueError(
-            "a closed-set candidate has the score NaN; the model's output is not finite: look at "
-            "its training log, or generate in float32"
-        )
-    return candidates
+    _check_text("closed_set", text)
+    return Candidate(text, score)
+
+
+def fault_of_scores(candidates: Sequence[Candidate]) -> str | None:
+    """Say what is wrong with a closed set whose scores are not all finite; None where they are."""
+    wrong = [one for one in candidates if not math.isfinite(one.score)]
+    if not wrong:
+        return None
+    score = "NaN" if math.isnan(wrong[0].score) else f"{wrong[0].score}"
+    return (
+        f"a closed-set candidate has the score {score}; the model's output is not finite: look at "
+        "its training log, or generate in float32"
+    )
 
 
 def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> None:

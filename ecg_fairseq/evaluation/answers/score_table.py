@@ -3,6 +3,15 @@
 from typing import Any
 
 _TEXT_METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_1", "rouge_2", "rouge_l", "meteor")
+# Heads of the table by question type, and what stands below.
+_HEADS = {
+    "exact": "exact_match",
+    "major.": "majority",
+    "wording": "majority_by_wording",
+    "blind": "blind",
+    "corr.": "blind_corrected",
+    "closed": "closed_set",
+}
 
 
 def format_scores(scores: dict[str, Any]) -> str:
@@ -16,20 +25,32 @@ def format_scores(scores: dict[str, Any]) -> str:
         _row(
             "  floor: majority", scores["majority_exact_match"], intervals["majority_exact_match"]
         ),
+        _row(
+            "  floor: majority by wording",
+            scores["majority_by_wording_exact_match"],
+            intervals["majority_by_wording_exact_match"],
+        ),
         _row("  floor: blind", scores["blind_exact_match"], intervals["blind_exact_match"]),
+        _row(
+            "  floor: blind, corrected",
+            scores["blind_corrected_exact_match"],
+            intervals["blind_corrected_exact_match"],
+        ),
         _row("  above majority", *_gain(scores, "majority")),
+        _row("  above majority by wording", *_gain(scores, "majority_by_wording")),
         _row("  above blind", *_gain(scores, "blind")),
+        _row("  above blind, corrected", *_gain(scores, "blind_corrected")),
         _row(
             f"closed-set accuracy (n {scores['n_closed_set']})",
             scores["closed_set_accuracy"],
             intervals["closed_set_accuracy"],
         ),
         "",
-        f"{'question type':<32}{'n':>7}{'exact':>8}{'major.':>8}{'blind':>8}{'closed':>8}",
+        f"{'question type':<32}{'n':>7}" + "".join(f"{head:>8}" for head in _HEADS),
     ]
     for name, row in scores["per_question_type"].items():
-        figures = (row["exact_match"], row["majority"], row["blind"], row["closed_set"])
-        lines.append(f"{name:<32}{row['n']:>7}" + "".join(f"{share(f):>8}" for f in figures))
+        figures = "".join(f"{share(row[key]):>8}" for key in _HEADS.values())
+        lines.append(f"{name:<32}{row['n']:>7}{figures}")
     lines += ["", "  ".join(f"{name} {share(scores[name])}" for name in _TEXT_METRICS)]
     lines.append(
         "METEOR with WordNet synonyms"

@@ -2,6 +2,13 @@
 
 Exact match (free text) and closed-set accuracy are different columns and never mixed. Every share
 is 0 to 1. Intervals are bootstraps by patient; differences are paired over the same questions.
+
+The blind floor shows each question an ECG of *another* patient. Where a template has few questions,
+or its answers are balanced by design, such an ECG has the question's own answer less often than one
+drawn from the whole template (of 5 times yes and 5 times no, 4/9 instead of 1/2), so that the floor
+comes out low. ``blind_corrected`` is what is to be expected of an ECG from the whole template: with
+the share of its questions about the question's own patient, the sighted answer counts. That is
+exact where a patient has one answer in a template, and too high a floor where he has several.
 """
 
 import math
@@ -11,16 +18,25 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.evaluation.answers.blind import shares_with_own_patients
 from ecg_fairseq.evaluation.answers.majority_floor import (
+    by_template,
+    by_wording,
     closed_set_hits,
     exact_match_hits,
     majority_answers,
     majority_hits,
+    majority_intervals,
+)
+from ecg_fairseq.evaluation.answers.offered import (
+    num_answers_not_offered,
+    num_references_not_offered,
 )
 from ecg_fairseq.evaluation.answers.predictions import Prediction
 from ecg_fairseq.evaluation.answers.text_metrics import text_scores
 from ecg_fairseq.evaluation.intervals import DEFAULT_RESAMPLES, bootstrap_interval
 
+SIMULATED_NOTE = "Simulated ECGs: these figures say nothing about real patients."
 # Below these the report warns: a 95 % interval is then wider than about 0.1.
 FEW_QUESTIONS = 300
 FEW_PATIENTS = 30
@@ -49,17 +65,13 @@ def score_predictions(
     """
     if not predictions:
         raise ScoreError("no answers were given; at least one is needed for a score")
-    columns = {
-        "exact_match": exact_match_hits(predictions),
-        "majority": majority_hits(predictions),
-        "blind": _blind_hits(predictions, blind),
-        "closed_set": closed_set_hits(predictions),
-    }
+    columns = _columns(predictions, blind)
     patients = [prediction.patient_ids for prediction in predictions]
 
     def interval(values: np.ndarray) -> list[float] | None:
-        low, high = bootstrap_interval(values, patients, num_resamples=num_resamples, seed=seed)
-        return None if math.isnan(low) else [low, high]
+        return _as_list(
+            bootstrap_interval(values, patients, num_resamples=num_resamples, seed=seed)
+        )
 
     scores: dict[str, Any] = {
         **_overall(columns),
@@ -68,6 +80,8 @@ def score_predictions(
         "blind_dropped": None if blind is None else len(predictions) - len(blind),
         "per_question_type": _per_question_type(predictions, columns, interval),
         "per_template": _per_template(predictions, columns),
+        "n_not_offered": num_answers_not_offered(predictions),
+        "n_references_not_offered": num_references_not_offered(predictions),
         **text_scores([p.answer for p in predictions], [p.reference for p in predictions]),
         "intervals": {
             "level": 0.95,
@@ -75,9 +89,42 @@ def score_predictions(
             "num_resamples": num_resamples,
             "seed": seed,
             **_overall_intervals(columns, interval),
+            **_majority_intervals(predictions, num_resamples, seed),
         },
     }
     return {**scores, "warnings": warnings_for(scores)}
+
+
+def _columns(
+    predictions: Sequence[Prediction], blind: Sequence[Prediction] | None
+) -> dict[str, np.ndarray]:
+    """Return what is averaged, (N,) each: 1 right, 0 wrong, NaN where a question does not count."""
+    exact, blind_hits = exact_match_hits(predictions), _blind_hits(predictions, blind)
+    own = shares_with_own_patients(predictions)
+    return {
+        "exact_match": exact,
+        "majority": majority_hits(predictions),
+        "majority_by_wording": majority_hits(predictions, by_wording),
+        "blind": blind_hits,
+        "blind_corrected": (1.0 - own) * blind_hits + own * exact,
+        "closed_set": closed_set_hits(predictions),
+    }
+
+
+def _majority_intervals(
+    predictions: Sequence[Prediction], num_resamples: int, seed: int
+) -> dict[str, list[float] | None]:
+    """Return the intervals of both majority floors and of the exact match above them."""
+    found: dict[str, list[float] | None] = {}
+    for name, alike_by in (("majority", by_template), ("majority_by_wording", by_wording)):
+        floor, gain = majority_intervals(predictions, alike_by, num_resamples, seed)
+        found[f"{name}_exact_match"] = _as_list(floor)
+        found[f"exact_match_minus_{name}"] = _as_list(gain)
+    return found
+
+
+def _as_list(interval: tuple[float, float]) -> list[float] | None:
+    return None if math.isnan(interval[0]) else list(interval)
 
 
 def _blind_hits(
@@ -105,7 +152,7 @@ def _check_blind(sighted: Prediction, blind: Prediction) -> None:
     if shared:
         raise ScoreError(
             f"question {blind.id!r}: the blind run showed an ECG of patient {min(shared)!r}, whom "
-            "the question is about; make the blind run again (see ecg_fairseq/evaluation/blind.py)"
+            "the question is about; make the blind run again with fairseq-generate --blind"
         )
     if (sighted.reference, sighted.template_id) != (blind.reference, blind.template_id):
         raise ScoreError(
@@ -118,7 +165,9 @@ def _overall(columns: dict[str, np.ndarray]) -> dict[str, Any]:
     return {
         "exact_match": _mean(columns["exact_match"]),
         "majority_exact_match": _mean(columns["majority"]),
+        "majority_by_wording_exact_match": _mean(columns["majority_by_wording"]),
         "blind_exact_match": _mean(columns["blind"]),
+        "blind_corrected_exact_match": _mean(columns["blind_corrected"]),
         "n_blind": _count(columns["blind"]),
         "closed_set_accuracy": _mean(columns["closed_set"]),
         "n_closed_set": _count(columns["closed_set"]),
@@ -129,11 +178,11 @@ def _overall_intervals(columns: dict[str, np.ndarray], interval: Interval) -> di
     exact = columns["exact_match"]
     return {
         "exact_match": interval(exact),
-        "majority_exact_match": interval(columns["majority"]),
         "blind_exact_match": interval(columns["blind"]),
+        "blind_corrected_exact_match": interval(columns["blind_corrected"]),
         "closed_set_accuracy": interval(columns["closed_set"]),
-        "exact_match_minus_majority": interval(exact - columns["majority"]),
         "exact_match_minus_blind": interval(exact - columns["blind"]),
+        "exact_match_minus_blind_corrected": interval(exact - columns["blind_corrected"]),
     }
 
 
@@ -186,6 +235,8 @@ def warnings_for(scores: dict[str, Any]) -> list[str]:
             f"Few data: {scores['n_test']} questions on {scores['n_patients']} patients. The "
             "figures are uncertain; read the intervals."
         )
+    if scores["intervals"]["exact_match"] is None:
+        notes.append("All questions are about the same patients, so there are no intervals.")
     if scores["blind_exact_match"] is None:
         notes.append(
             "No blind run was given: how much comes from wording alone is unknown (--blind)."
@@ -195,16 +246,43 @@ def warnings_for(scores: dict[str, Any]) -> list[str]:
             f"{scores['blind_dropped']} questions are left out of the blind score: no other "
             "patient's ECG exists for their template."
         )
-    for floor, name in (("majority", "majority"), ("blind", "blind")):
-        gain = scores["intervals"][f"exact_match_minus_{floor}"]
+    return [*notes, *_floor_warnings(scores), *_answer_warnings(scores)]
+
+
+def _floor_warnings(scores: dict[str, Any]) -> list[str]:
+    """Name the floors that the exact match is not clearly above."""
+    notes = []
+    for key, name in (
+        ("majority", "majority floor"),
+        ("majority_by_wording", "majority floor by wording"),
+        ("blind_corrected", "blind floor"),
+    ):
+        gain = scores["intervals"][f"exact_match_minus_{key}"]
         if gain is not None and gain[0] <= 0:
             notes.append(
-                f"The exact match is not clearly above the {name} floor: the interval of the "
+                f"The exact match is not clearly above the {name}: the interval of the "
                 f"difference is {gain[0]:+.3f} to {gain[1]:+.3f}."
             )
+    return notes
+
+
+def _answer_warnings(scores: dict[str, Any]) -> list[str]:
+    """Say what the closed set covers, and which answers are not among their options."""
+    notes = []
     if 0 < scores["n_closed_set"] < scores["n_test"]:
         notes.append(
             f"The closed-set accuracy covers {scores['n_closed_set']} of {scores['n_test']} "
             "questions (the others have no options, or their candidates were not scored)."
+        )
+    if scores["n_not_offered"]:
+        notes.append(
+            f"{scores['n_not_offered']} written answers name something that is not among the "
+            "options of their question; they count as wrong in the exact match."
+        )
+    if scores["n_references_not_offered"]:
+        notes.append(
+            f"{scores['n_references_not_offered']} reference answers are not among the options of "
+            "their question, so that no closed-set answer to it can be right; correct the table of "
+            "questions."
         )
     return notes

@@ -5,11 +5,14 @@ Definitions, stated because papers differ:
 - BLEU-n: sacrebleu corpus BLEU of n-grams up to n, tokenizer 13a, lower-cased, exponential
   smoothing. Orders for which no answer is long enough are left out (``effective_order``): with
   one-word answers throughout, BLEU-4 equals BLEU-1 instead of being 0 by definition.
-- ROUGE-1/2/L: rouge-score, F measure, no stemming, mean over questions. ROUGE-2 of a one-word
-  answer is 0 even if the answer is right.
+- ROUGE-1/2/L: rouge-score, F measure, no stemming, mean over questions, words of any script
+  (``words.py``; of plain English the package's own). ROUGE-2 of a one-word answer is 0 even if the
+  answer is right.
 - METEOR: nltk, white-space tokens, lower-cased, Porter stems, mean over questions. Synonyms need
   nltk's WordNet corpus; without it exact and stem matches count only, and the result says so. The
   score of a right one-word answer is 0.5 by definition.
+
+BLEU and METEOR know words by white space: of Chinese, Japanese or Thai read ROUGE.
 
 The variants that other ECG systems print are in ``published_text_metrics.py``. Never mix columns.
 """
@@ -20,8 +23,17 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import MissingDependencyError, ScoreError
+from ecg_fairseq.evaluation.answers.words import words_of
 
 _INSTALL = "install the metrics with: pip install 'ecg-fairseq[metrics]'"
+
+
+class _WordsOfAnyScript:
+    """Stands for rouge-score's tokenizer, which drops all but a to z and digits."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """Return the words of a text."""
+        return words_of(text)
 
 
 class _NoWordNet:
@@ -56,7 +68,7 @@ def mean_rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[st
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as cause:
         raise MissingDependencyError(f"ROUGE needs rouge-score; {_INSTALL}") from cause
-    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False)
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=_WordsOfAnyScript())
 
     def score_pair(prediction: str, reference: str) -> tuple[float, ...]:
         result = scorer.score(reference, prediction)

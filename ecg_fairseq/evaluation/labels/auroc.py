@@ -42,13 +42,20 @@ def label_scores(labels: np.ndarray, scores: np.ndarray) -> LabelScores:
         scores: (N, K), higher for a likelier 1; logits do.
 
     Raises:
-        ScoreError: shapes differ, or a score is not finite.
+        ScoreError: shapes differ, a label is neither 0 nor 1, or a score is not finite.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    labels, scores = np.asarray(labels).astype(bool), np.asarray(scores, dtype=np.float64)
+    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.shape != scores.shape or labels.ndim != 2:
         raise ScoreError(f"labels {labels.shape} and scores {scores.shape} must be (N, K) both")
+    wrong = (labels != 0) & (labels != 1)
+    if wrong.any():
+        raise ScoreError(
+            f"{int(wrong.sum())} labels are neither 0 nor 1, such as {labels[wrong][0]}; leave out "
+            "what nobody labelled (NaN): label_table does, for each label by itself"
+        )
+    labels = labels.astype(bool)
     if not np.isfinite(scores).all():
         raise ScoreError("a score is not finite: the model diverged; lower optimization.lr")
     num_labels = labels.shape[1]

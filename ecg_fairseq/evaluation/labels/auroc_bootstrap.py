@@ -1,15 +1,23 @@
-"""Areas under curves of labels over many draws of the patients."""
+"""Areas under curves of labels over many draws of the patients, and intervals from them.
+
+Every patient counts in every draw, with an exponential weight (the Bayesian bootstrap, Rubin 1981,
+Annals of Statistics 9): where patients are drawn whole or not at all, a draw may lack a rare label,
+and macro is then a mean over other labels.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import stats
+from scipy.special import expit, logit
 
 from ecg_fairseq.errors import ScoreError
-from ecg_fairseq.evaluation.labels.weighted_auroc import Ranking
+from ecg_fairseq.evaluation.labels.weighted_auroc import PatientRanking, Ranking
 
 _CELLS_PER_BLOCK = 4_000_000
+_FEWEST_DRAWS = 8  # in a block, however large the table
 AUROC, AUPRC = 0, 1
 
 
@@ -53,7 +61,7 @@ class LabelProblem:
         return ~np.isnan(self.scores).all(axis=1)
 
     @cached_property
-    def _rankings(self) -> list[tuple[list[Ranking], Ranking]]:
+    def rankings(self) -> list[tuple[list[Ranking], Ranking]]:
         """For each run: the ranking of each label, and of all pairs of recording and label."""
         found = []
         for scores, is_scored in zip(self.scores, self.is_scored, strict=True):
@@ -62,8 +70,19 @@ class LabelProblem:
             found.append((each, Ranking.of(labels.ravel(), scores.ravel())))
         return found
 
+    @cached_property
+    def _by_patient(self) -> list[list[PatientRanking]]:
+        """For each run: the rankings of each label, then of all pairs, by patient."""
+        num_labels = self.labels.shape[1]
+        found = []
+        for each, micro in self.rankings:
+            owners = [(one, self.patients[one.rows]) for one in each]
+            owners.append((micro, self.patients[micro.rows // num_labels]))
+            found.append([one.by_patient(own, self.num_patients) for one, own in owners])
+        return found
+
     def auroc_auprc(self, weights: np.ndarray) -> np.ndarray:
-        """Return AUROC and AUPRC when patients count as often as ``weights`` says.
+        """Return AUROC and AUPRC when patients count as much as ``weights`` says.
 
         Args:
             weights: (P, W).
@@ -74,12 +93,11 @@ class LabelProblem:
         """
         num_runs, _, num_labels = self.scores.shape
         found = np.full((num_runs, num_labels + 2, 2, weights.shape[1]), np.nan)
-        for run, (each, micro) in enumerate(self._rankings):
+        for run, (*each, micro) in enumerate(self._by_patient):
             for k, ranking in enumerate(each):
-                found[run, k] = ranking.auroc_auprc(weights[self.patients[ranking.rows]])
+                found[run, k] = ranking.auroc_auprc(weights)
             found[run, num_labels] = mean_of_known(found[run, :num_labels])
-            rows = self.patients[micro.rows // num_labels]
-            found[run, num_labels + 1] = micro.auroc_auprc(weights[rows])
+            found[run, num_labels + 1] = micro.auroc_auprc(weights)
         return found
 
     def resampled(self, num_resamples: int, seed: int) -> np.ndarray:
@@ -87,23 +105,20 @@ class LabelProblem:
 
         The same seed gives the same draws to every system with the same patients.
         """
-        size = self.labels.size
-        blocks = draw_patients(self.num_patients, num_resamples, seed, _CELLS_PER_BLOCK // size)
+        block = max(_CELLS_PER_BLOCK // self.labels.size, _FEWEST_DRAWS)
+        blocks = draw_patients(self.num_patients, num_resamples, seed, block)
         return np.concatenate([mean_of_known(self.auroc_auprc(block)) for block in blocks], axis=-1)
 
 
 def draw_patients(
     num_patients: int, num_resamples: int, seed: int, block: int
 ) -> Iterator[np.ndarray]:
-    """Yield how often each patient is drawn, (P, W) with W up to ``block``, until all draws."""
+    """Yield how much each patient counts, (P, W) with W up to ``block``, until all draws."""
     generator = np.random.default_rng(seed)
     done = 0
     while done < num_resamples:
         width = min(max(block, 1), num_resamples - done)
-        drawn = generator.integers(0, num_patients, size=(width, num_patients))
-        drawn += np.arange(width)[:, None] * num_patients
-        counts = np.bincount(drawn.ravel(), minlength=width * num_patients)
-        yield np.ascontiguousarray(counts.reshape(width, num_patients).T, dtype=np.float64)
+        yield np.ascontiguousarray(generator.standard_exponential((width, num_patients)).T)
         done += width
 
 
@@ -125,6 +140,39 @@ def percentile_interval(draws: np.ndarray, level: float) -> tuple[np.ndarray, np
         if len(known):
             bounds[:, number] = np.quantile(known, [tail, 1.0 - tail])
     return bounds[0].reshape(shape), bounds[1].reshape(shape)
+
+
+def drawn_interval(
+    value: float, draws: np.ndarray, num_positive: int, level: float
+) -> tuple[float, float]:
+    """Return the interval of an AUPRC by the deviation of its draws, on the logit scale.
+
+    Percentiles of draws are too close together where few patients are positive.
+
+    Args:
+        value: found.
+        draws: of it; without NaN.
+        num_positive: patients, from whom Student's degrees of freedom are.
+        level: coverage.
+    """
+    margin = 0.5 / max(num_positive, 1)
+    center = min(max(value, margin), 1.0 - margin)
+    half = _half_width(draws, num_positive, level) / (center * (1.0 - center))
+    low, high = expit(logit(center) - half), expit(logit(center) + half)
+    return min(float(low), value), max(float(high), value)
+
+
+def drawn_difference_interval(
+    value: float, draws: np.ndarray, num_positive: int, level: float
+) -> tuple[float, float]:
+    """Return the interval of a difference of two AUPRCs; arguments as :func:`drawn_interval`."""
+    half = _half_width(draws, num_positive, level)
+    return max(value - half, -1.0), min(value + half, 1.0)
+
+
+def _half_width(draws: np.ndarray, num_positive: int, level: float) -> float:
+    quantile = stats.t.ppf(0.5 + 0.5 * level, max(num_positive - 1, 1))
+    return float(quantile * np.std(draws, ddof=1)) if len(draws) > 1 else np.nan
 
 
 def numbers_of(names: Sequence[str]) -> np.ndarray:

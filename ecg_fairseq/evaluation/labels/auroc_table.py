@@ -1,8 +1,9 @@
 """Tables of AUROC and AUPRC: one line a label, macro and micro below, intervals by patient.
 
-Patients are drawn with replacement, not recordings: two recordings of one heart are no two hearts.
-``label_table`` is of one system, ``difference_table`` of two systems on the same recordings, drawn
-together, so that what makes a draw easy for both cancels.
+Spread is that of patients, not of recordings: two recordings of one heart are no two hearts.
+``label_table`` is of one system, ``difference_table`` of two systems on the same recordings, so
+that what makes patients easy for both cancels. Intervals of AUROC are computed
+(``auroc_intervals.py``), those of AUPRC drawn (``auroc_bootstrap.py``).
 """
 
 import io
@@ -18,16 +19,25 @@ from ecg_fairseq.evaluation.labels.auroc_bootstrap import (
     AUPRC,
     AUROC,
     LabelProblem,
+    drawn_difference_interval,
+    drawn_interval,
     mean_of_known,
     numbers_of,
-    percentile_interval,
+)
+from ecg_fairseq.evaluation.labels.auroc_intervals import (
+    FEW_PATIENTS,
+    FEWEST_PATIENTS,
+    LabelInfluences,
+    auroc_intervals,
+    label_counts,
 )
 from ecg_fairseq.evaluation.labels.by_recording import Recordings
+from ecg_fairseq.evaluation.labels.clustered_delong import PatientCounts
 
-DEFAULT_RESAMPLES = 1000
+# Of which the deviation is taken; it is known to 4 % then.
+DEFAULT_RESAMPLES = 400
 LEVEL = 0.95
 MACRO, MICRO = "macro", "micro"
-_FEWEST_PATIENTS = 2
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class LabelRow:
         auroc_high: upper end.
         auroc_sd: standard deviation over runs (ddof 1); NaN with one run.
         auprc: average precision; its interval and deviation follow.
+        positive_patients: patients with a recording of which the label is true.
+        negative_patients: patients with one of which it is not.
     """
 
     label: str
@@ -56,6 +68,13 @@ class LabelRow:
     auprc_low: float
     auprc_high: float
     auprc_sd: float
+    positive_patients: int = 0
+    negative_patients: int = 0
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether so few patients have either value that intervals may not hold their level."""
+        return min(self.positive_patients, self.negative_patients) < FEW_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -67,9 +86,9 @@ class LabelTable:
         macro: their mean, over labels that have one.
         micro: of all pairs of recording and label.
         num_recordings: R.
-        num_patients: P, who were drawn.
+        num_patients: P, whose spread the intervals are of.
         num_runs: of the (first) system, over which figures are a mean (seeds of a linear probe).
-        num_resamples: draws.
+        num_resamples: draws of patients, for AUPRC; 0 where there are no intervals.
         seed: of the draws.
         unscored: labels without a figure: with one value in these recordings, or that some run has
             no score for.
@@ -92,6 +111,11 @@ class LabelTable:
         """The labels' rows, then macro and micro."""
         return (*self.labels, self.macro, self.micro)
 
+    @property
+    def rare(self) -> tuple[LabelRow, ...]:
+        """The labels with an interval that may not hold its level, of too few patients."""
+        return tuple(row for row in self.labels if row.is_rare and not np.isnan(row.auroc))
+
     def to_tsv(self) -> str:
         """Return tab-separated text with a header; NaN is an empty cell."""
         stream = io.StringIO()
@@ -110,17 +134,24 @@ class LabelTable:
         ]
         for row in self.rows:
             figures = [figure_text(row, curve, self.is_difference) for curve in ("auroc", "auprc")]
-            name = row.label.replace("|", "\\|")
+            name = row.label.replace("|", "\\|") + (" (rare)" if row in self.rare else "")
             lines.append(f"| {name} | {row.n} | {row.positives} | {' | '.join(figures)} |")
         return "\n".join([*lines, "", self.caption()]) + "\n"
 
     def caption(self) -> str:
         """Return what the table's figures are of, as a sentence or two."""
-        what = "differences on the same draws, " if self.is_difference else ""
+        what = "differences on the same patients; " if self.is_difference else ""
         text = (
-            f"{round(100 * LEVEL)} % intervals by patient ({what}{self.num_resamples} draws of "
-            f"{self.num_patients} patients, {self.num_recordings} recordings, seed {self.seed})."
+            f"{round(100 * LEVEL)} % intervals by patient ({what}AUROC by clustered DeLong, AUPRC "
+            f"by {self.num_resamples} draws of {self.num_patients} patients, "
+            f"{self.num_recordings} recordings, seed {self.seed})."
         )
+        if self.rare and self.num_resamples:
+            text += (
+                f" Below {FEW_PATIENTS} patients with or without a label, its interval (and its "
+                "part in that of macro) may be too narrow: "
+                f"{', '.join(_rare_text(row) for row in self.rare)}."
+            )
         if self.num_runs > 1 and not self.is_difference:
             text += f" Mean over {self.num_runs} runs ± their standard deviation."
         if self.unscored:
@@ -183,7 +214,7 @@ def label_table(
         recording_ids: N; rows of one recording are first averaged to one.
         patient_ids: N.
         label_names: K.
-        num_resamples: draws of the patients; 0 for no intervals.
+        num_resamples: draws of the patients, for AUPRC; 0 for no intervals at all.
         seed: of the draws.
         max_labels: labels that take the maximum over a recording's rows instead of the mean.
 
@@ -192,8 +223,13 @@ def label_table(
     """
     recordings = Recordings.of(recording_ids, patient_ids)
     problem = _problem(scores, labels, recordings, label_names, max_labels)
-    draws = problem.resampled(num_resamples, seed) if num_resamples else None
-    return _table(problem, problem.auroc_auprc(_once(problem)), draws, label_names, seed)
+    found = problem.auroc_auprc(_once(problem))
+    if not num_resamples:
+        return _table(problem, found, None, label_names, seed)
+    draws = problem.resampled(num_resamples, seed)[:, AUPRC]
+    values = mean_of_known(found)[:, AUROC, 0]
+    of_auroc = auroc_intervals(LabelInfluences.of(problem), values, LEVEL, is_difference=False)
+    return _table(problem, found, _Spread(of_auroc, draws), label_names, seed)
 
 
 def difference_table(
@@ -225,11 +261,14 @@ def difference_table(
         LabelProblem(np.where(common, one.scores, np.nan), one.labels, one.patients) for one in both
     )
     own, others = (mean_of_known(one.auroc_auprc(_once(one))) for one in (first, second))
-    draws = None
-    if num_resamples:
-        draws = first.resampled(num_resamples, seed) - second.resampled(num_resamples, seed)
     gap = (own - others)[None]
-    return _table(first, gap, draws, label_names, seed, is_difference=True)
+    if not num_resamples:
+        return _table(first, gap, None, label_names, seed, is_difference=True)
+    draws = first.resampled(num_resamples, seed) - second.resampled(num_resamples, seed)
+    influences = LabelInfluences.of(first).minus(LabelInfluences.of(second))
+    of_auroc = auroc_intervals(influences, gap[0, :, AUROC, 0], LEVEL, is_difference=True)
+    spread = _Spread(of_auroc, draws[:, AUPRC])
+    return _table(first, gap, spread, label_names, seed, is_difference=True)
 
 
 def _problem(
@@ -260,26 +299,38 @@ def _once(problem: LabelProblem) -> np.ndarray:
     return np.ones((problem.num_patients, 1))
 
 
+@dataclass(frozen=True)
+class _Spread:
+    """Bounds of AUROC, (K + 2,) both, and draws of AUPRC, (K + 2, draws)."""
+
+    of_auroc: tuple[np.ndarray, np.ndarray]
+    draws: np.ndarray
+
+
 def _table(
     problem: LabelProblem,
     found: np.ndarray,
-    draws: np.ndarray | None,
+    spread: _Spread | None,
     label_names: Sequence[str],
     seed: int,
     is_difference: bool = False,
 ) -> LabelTable:
-    """Put AUROC and AUPRC (S, K + 2, 2, 1) and their draws (K + 2, 2, draws) into rows."""
+    """Put AUROC and AUPRC (S, K + 2, 2, 1) and their spread into rows."""
     means, runs = mean_of_known(found)[..., 0], found[..., 0]
     deviations = np.full(means.shape, np.nan)
     if len(runs) > 1:
         deviations = np.std(runs, axis=0, ddof=1)
-    low = high = np.full(means.shape, np.nan)
-    if draws is not None:
-        low, high = percentile_interval(draws, LEVEL)
-        low[~_has_spread(problem)] = high[~_has_spread(problem)] = np.nan
+    patients = label_counts(problem)
+    low, high = _bounds(spread, means[:, AUPRC], patients, is_difference)
     counts = _counts(problem.labels)
     rows = [
-        LabelRow(name, *counts[number], *_figures(number, means, low, high, deviations))
+        LabelRow(
+            name,
+            *counts[number],
+            **_figures(number, means, low, high, deviations),
+            positive_patients=patients[number].positive,
+            negative_patients=patients[number].negative,
+        )
         for number, name in enumerate((*label_names, MACRO, MICRO))
     ]
     unscored = np.isnan(runs[:, : len(label_names), AUROC]).any(axis=0)
@@ -290,15 +341,39 @@ def _table(
         num_recordings=len(problem.labels),
         num_patients=problem.num_patients,
         num_runs=len(problem.scores),
-        num_resamples=0 if draws is None else draws.shape[-1],
+        num_resamples=0 if spread is None else spread.draws.shape[-1],
         seed=seed,
         unscored=tuple(name for name, is_so in zip(label_names, unscored, strict=True) if is_so),
         is_difference=is_difference,
     )
 
 
-def _figures(number: int, *columns: np.ndarray) -> list[float]:
-    return [float(column[number, curve]) for curve in (AUROC, AUPRC) for column in columns]
+def _bounds(
+    spread: _Spread | None,
+    values: np.ndarray,
+    patients: Sequence[PatientCounts],
+    is_difference: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds of AUROC and AUPRC, (K + 2, 2) both; NaN where there are none."""
+    low, high = np.full((len(patients), 2), np.nan), np.full((len(patients), 2), np.nan)
+    if spread is None:
+        return low, high
+    low[:, AUROC], high[:, AUROC] = spread.of_auroc
+    interval_of = drawn_difference_interval if is_difference else drawn_interval
+    for number, one in enumerate(patients):
+        if one.fewest >= FEWEST_PATIENTS and not np.isnan(values[number]):
+            bounds = interval_of(values[number], spread.draws[number], one.positive, LEVEL)
+            low[number, AUPRC], high[number, AUPRC] = bounds
+    return low, high
+
+
+def _figures(number: int, *columns: np.ndarray) -> dict[str, Any]:
+    """Return a row's figures by their names."""
+    return {
+        f"{curve}{end}": float(column[number, place])
+        for place, curve in ((AUROC, "auroc"), (AUPRC, "auprc"))
+        for end, column in zip(("", "_low", "_high", "_sd"), columns, strict=True)
+    }
 
 
 def _counts(labels: np.ndarray) -> list[tuple[int, int]]:
@@ -310,17 +385,8 @@ def _counts(labels: np.ndarray) -> list[tuple[int, int]]:
     return [*each, whole, whole]
 
 
-def _has_spread(problem: LabelProblem) -> np.ndarray:
-    """Return which rows (K + 2,) have each value in two patients or more."""
-    num_labels = problem.labels.shape[1]
-    enough = np.zeros(num_labels + 2, dtype=bool)
-    for k in range(num_labels):
-        enough[k] = all(
-            len(np.unique(problem.patients[problem.labels[:, k] == value])) >= _FEWEST_PATIENTS
-            for value in (0, 1)
-        )
-    enough[num_labels:] = problem.num_patients >= _FEWEST_PATIENTS
-    return enough
+def _rare_text(row: LabelRow) -> str:
+    return f"{row.label} ({row.positive_patients} with, {row.negative_patients} without)"
 
 
 def _tsv_cell(value: Any) -> str:

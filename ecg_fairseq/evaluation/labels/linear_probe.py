@@ -20,7 +20,7 @@ from ecg_fairseq.evaluation.labels.by_recording import Recordings
 DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
 DEFAULT_SEEDS = (1, 2, 3, 4, 5)
 # Inverse strengths, strongest first; a tie on validation goes to the stronger.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 _DEFAULT_STRENGTH = 1e-2
 _MAX_ITERATIONS = 2000
 

@@ -97,28 +97,28 @@ def simclr_loss(embeddings: Tensor, temperature: float = 0.1, detach_norm: bool 
 
 
 def three_kg_loss(
-    embeddings: Tensor, patient_ids: Tensor, temperature: float = 0.1, detach_norm: bool = True
+    embeddings: Tensor, owners: Tensor, temperature: float = 0.1, detach_norm: bool = True
 ) -> tuple[Tensor, int]:
     """Return the summed 3KG loss and its number of terms: one for each ordered positive pair.
 
-    A pair is positive when its patient is the same; it competes with all rows of other patients.
+    A pair is positive when its owner is the same; it competes with all rows of other owners.
 
     Args:
         embeddings: (B, D).
-        patient_ids: int (B,).
+        owners: int (B,), each row's recording, as the criterion ``3kg`` has it, or patient.
         temperature: divides cosine similarities.
         detach_norm: see :func:`cmsc_loss`.
 
     Raises:
-        EcgError: no patient has two rows.
+        EcgError: no owner has two rows.
     """
     similarity = _similarity(embeddings, temperature, detach_norm)
-    is_same = patient_ids.unsqueeze(1) == patient_ids.unsqueeze(0)
+    is_same = owners.unsqueeze(1) == owners.unsqueeze(0)
     itself = torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
     is_pair = is_same & ~itself
     num_pairs = int(is_pair.sum())
     if not num_pairs:
-        raise EcgError("3KG needs two views of a patient in a batch, and this one has none")
+        raise EcgError("3KG needs two views of a recording in a batch, and this one has none")
     others = similarity.masked_fill(is_same, -torch.inf).logsumexp(1, keepdim=True)
     # -log(exp(s) / (exp(s) + sum exp(others))) for each positive pair
     each = functional.softplus(others - similarity)

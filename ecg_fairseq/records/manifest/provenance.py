@@ -64,6 +64,7 @@ class Provenance:
         data_sha256: of all signals and questions of the manifest.
         patients: hashes of all patients trained on, whatever the stage.
         earlier: the stages before.
+        is_simulated: whether the data are known to be simulated.
         manifest: folder of present data; a checkpoint has none.
     """
 
@@ -75,6 +76,7 @@ class Provenance:
     data_sha256: str | None = None
     patients: Hashes | None = None
     earlier: tuple[Stage, ...] = ()
+    is_simulated: bool = False
     manifest: Path | None = None
 
     def reading(self, leads: Sequence[str] | None, pads_leads: bool = False) -> "Provenance":
@@ -135,6 +137,7 @@ class Provenance:
             "ecg_tokenizer_sha256": self.tokenizer,
             "patients": None if patients is None else packed_hashes(patients, is_text),
             "earlier": [asdict(stage) for stage in self.earlier] or None,
+            "simulated": self.is_simulated or None,
         }
         return state | {key: value for key, value in optional.items() if value is not None}
 
@@ -161,6 +164,7 @@ class Provenance:
                 data_sha256=state.get("data_sha256"),
                 patients=None if patients is None else unpacked_hashes(patients),
                 earlier=tuple(Stage(**stage) for stage in state.get("earlier") or ()),
+                is_simulated=state.get("simulated") is True,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
@@ -189,6 +193,7 @@ def provenance_of(manifest: Path, tokenizer: str | None = None) -> Provenance:
             tokenizer=tokenizer,
             split_hash=str(meta["split"]["hash"]),
             data_sha256=meta.get("data_sha256"),
+            is_simulated=meta.get("simulated") is True,
             manifest=manifest,
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ecg_fairseq.progress import MODES
@@ -15,6 +16,7 @@ from ecg_fairseq.records.preparation.prepare import estimate, prepare, summary_l
 from ecg_fairseq.records.preparation.raw_dataset import (
     DatasetModule,
     RawDataset,
+    is_simulated,
     with_label_table,
 )
 from ecg_fairseq.records.questions.sample import parse_limits
@@ -138,6 +140,8 @@ def dataset_from(arguments: argparse.Namespace, dataset: DatasetModule) -> RawDa
         ManifestError: the raw data or the label table are missing or damaged.
     """
     raw_dataset = dataset.make_dataset(arguments)
+    if is_simulated(arguments.raw_dir):
+        raw_dataset = replace(raw_dataset, notes={**raw_dataset.notes, "simulated": True})
     return (
         with_label_table(raw_dataset, arguments.label_table)
         if arguments.label_table

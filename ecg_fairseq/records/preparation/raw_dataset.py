@@ -1,6 +1,7 @@
 """What a dataset hands to the preparation: its records, their splits, labels and questions."""
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -24,8 +25,25 @@ Questions = dict[str, list[Question]]
 # Called with the final rows (splits known) and the seed; returns questions per split and notes.
 QuestionMaker = Callable[[Sequence[RecordRow], int], tuple[Questions, dict[str, Any]]]
 STRADDLE_RULES = ("move", "drop")
+# What `ecg-fairseq simulate` leaves in the folder that it writes.
+SIMULATION_FILE = "simulation.json"
+_SIMULATION_FORMAT = "ecg_fairseq.simulation"
+_FOLDERS_ABOVE = 3
 # Control characters, what splits lines in some reader, and what UTF-8 cannot hold.
 _NOT_IN_IDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def is_simulated(raw_folder: Path) -> bool:
+    """Return whether raw data are simulated: the simulator's file is there or a little above."""
+    folder = raw_folder.resolve()
+    for above in (folder, *folder.parents[:_FOLDERS_ABOVE]):
+        try:
+            found = json.loads((above / SIMULATION_FILE).read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and found.get("format") == _SIMULATION_FORMAT:
+            return True
+    return False
 
 
 def no_questions(rows: Sequence[RecordRow], seed: int) -> tuple[Questions, dict[str, Any]]:

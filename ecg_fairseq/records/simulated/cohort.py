@@ -6,12 +6,13 @@ from pathlib import Path
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.files import read_json, remove_incomplete, write_json
 from ecg_fairseq.folder_lock import is_lock
+from ecg_fairseq.records.preparation.raw_dataset import SIMULATION_FILE
 from ecg_fairseq.records.questions.from_labels import QUESTION_TYPES
 from ecg_fairseq.signal.simulator.difficulty import DIFFICULTIES
 
 SIMULATOR_VERSION = 2  # 2: NORM never together with a rate that excludes it
 LOW_RATE_HZ = 100
-MARKER = "simulation.json"
+MARKER = SIMULATION_FILE
 # PTB-XL's headers write the augmented leads in capitals.
 HEADER_LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _USUAL_FS_HZ = 500

@@ -1,5 +1,7 @@
 """Collecting a run's answers into one file, and which file a log's answers are read from."""
 
+import json
+
 import pytest
 
 from ecg_fairseq.errors import ScoreError
@@ -130,3 +132,26 @@ def test_joined_shards_are_put_in_manifest_order(run, questions):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(reversed(lines)))
     assert [p.id for p in read_answers(path, questions, is_blind=False)] == ["q0", "q1", "q2", "q3"]
+
+
+def test_a_blind_file_of_an_earlier_rule_keeps_its_ecgs(run, questions):
+    log = run(is_blind=True)
+    path = log.parent / "predictions.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    own = {question.id: question for question in questions}
+    for line in lines:
+        strangers = [
+            q for q in questions if not set(q.patient_ids) & set(own[line["id"]].patient_ids)
+        ]
+        line["record_ids"] = list(strangers[-1].record_ids)
+        line["patient_ids"] = list(strangers[-1].patient_ids)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = read_answers(log, questions, is_blind=True)
+    assert [list(p.record_ids) for p in found] == [line["record_ids"] for line in lines]
+
+
+def test_a_blind_log_by_itself_is_read_with_a_warning(run, questions, caplog):
+    log = run(is_blind=True)
+    (log.parent / "predictions.jsonl").unlink()
+    assert len(read_answers(log, questions, is_blind=True)) == len(questions)
+    assert "does not say which ECGs were shown" in caplog.text

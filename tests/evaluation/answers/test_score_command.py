@@ -102,3 +102,52 @@ def test_mistakes_are_explained(folder, monkeypatch, capsys, words, message):
     monkeypatch.chdir(folder)
     assert score(folder, *words) == 1
     assert message in capsys.readouterr().err
+
+
+def test_results_of_simulated_ecgs_say_so(folder, capsys, monkeypatch):
+    from ecg_fairseq.records.manifest.folder import Manifest
+
+    log = folder / "run" / "generate-test.txt"
+    score(folder, log, folder / "manifest")
+    assert "simulated" not in json.loads((folder / "run" / "scores.json").read_text())
+    manifest = Manifest.load(folder / "manifest")
+    monkeypatch.setitem(manifest.meta, "simulated", True)
+    capsys.readouterr()
+    score(folder, log, folder / "manifest")
+    scores = json.loads((folder / "run" / "scores.json").read_text())
+    assert scores["simulated"] is True
+    assert scores["warnings"][0].startswith("Simulated ECGs")
+    assert "note: Simulated ECGs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patient_ids": []}, "'patient_ids' must name at least one"),
+        ({"record_ids": []}, "'record_ids' must name at least one"),
+        ({"patient_ids": [" "]}, "'patient_ids' must name at least one"),
+        ({"answer": "\ud800"}, "half a character"),
+        ({"patient_ids": ["p\udfff"]}, "half a character"),
+        ({"options": ["yes", "\udc00"]}, "half a character"),
+        ({"closed_set": [{"text": "\udc00", "score": -1}]}, "half a character"),
+        ({"closed_set": [{"text": "yes", "score": float("inf")}]}, "has the score inf"),
+        ({"closed_set": [{"text": "yes", "score": float("-inf")}]}, "has the score -inf"),
+        ({"closed_set": [{"text": "yes", "score": float("nan")}]}, "has the score NaN"),
+        ({"closed_set": [{"text": "yes", "score": 10**400}]}, "'closed_set' must be"),
+        ({"closed_set": [{"text": None, "score": 1}]}, "'closed_set' must be text"),
+        ({"closed_set": 5}, "'closed_set' must be"),
+        ({"template_id": float("inf")}, "must be an integer"),
+    ],
+)
+def test_odd_predictions_are_one_sentence(folder, capsys, change, message):
+    score(folder, folder / "run" / "generate-test.txt", folder / "manifest")
+    answers = folder / "run" / "predictions.jsonl"
+    lines = answers.read_text().splitlines()
+    answers.write_text("\n".join([*lines[:2], json.dumps(json.loads(lines[2]) | change)]) + "\n")
+    capsys.readouterr()
+    assert score(folder, answers, "--out", folder / "x") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "line 3" in error
+    assert "Traceback" not in error
+    assert not (folder / "x").exists()

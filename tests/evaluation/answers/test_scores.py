@@ -1,12 +1,15 @@
 """The figures of a result on cases small enough to count by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.evaluation.answers.blind import blind_partners
 from ecg_fairseq.evaluation.answers.majority_floor import (
+    by_wording,
     closed_set_hits,
     majority_answers,
     majority_hits,
@@ -125,3 +128,121 @@ def test_good_results_on_many_patients_carry_no_warning(make_prediction):
     scores = score_predictions(answers, blind, num_resamples=100)
     assert scores["warnings"] == []
     assert scores["intervals"]["exact_match_minus_majority"] == [0.5, 0.5]
+
+
+def slow_majority(predictions, weights, keys):
+    """The share of the most frequent answers of questions alike, one draw, by the definition."""
+    right = 0.0
+    for key in set(keys):
+        counts = {}
+        for prediction, weight, own in zip(predictions, weights, keys, strict=True):
+            if own == key:
+                counts[prediction.reference] = counts.get(prediction.reference, 0.0) + weight
+        right += max(counts.values())
+    return right / sum(weights)
+
+
+def many_answers(make_prediction, num=90, wordings=4):
+    chooser = np.random.default_rng(3)
+    return [
+        replace(
+            make_prediction(
+                i, chooser.choice(["yes", "no"]), chooser.choice(["yes", "no", "v1"]),
+                patients=(f"p{i // 3}",), template=i % 3,
+            ),
+            question=f"wording {chooser.integers(wordings)}?",
+        )
+        for i in range(num)
+    ]  # fmt: skip
+
+
+def test_majority_floors_are_found_anew_in_every_draw(make_prediction):
+    answers = many_answers(make_prediction)
+    scores = score_predictions(answers, num_resamples=80, seed=4)
+    names = sorted({p.patient_ids[0] for p in answers})
+    draws = np.random.default_rng(4).integers(0, len(names), size=(80, len(names)))
+    exact = np.array([p.answer == p.reference for p in answers], dtype=float)
+    by = {
+        "majority": [p.template_id for p in answers],
+        "majority_by_wording": [(p.template_id, p.question) for p in answers],
+    }
+    for name, keys in by.items():
+        floors, gains = [], []
+        for draw in draws:
+            weights = [float((draw == names.index(p.patient_ids[0])).sum()) for p in answers]
+            floors.append(slow_majority(answers, weights, keys))
+            gains.append(np.average(exact, weights=weights) - floors[-1])
+        figure = slow_majority(answers, [1.0] * len(answers), keys)
+        assert scores[f"{name}_exact_match"] == pytest.approx(figure)
+        for key, found, value in (
+            (f"{name}_exact_match", floors, figure),
+            (f"exact_match_minus_{name}", gains, exact.mean() - figure),
+        ):
+            low, high = np.quantile(found, [0.025, 0.975])
+            # Widened to hold the figure: the floor of a draw profits from chance once more.
+            wanted = [min(low, value), max(high, value)]
+            assert scores["intervals"][key] == pytest.approx(wanted, abs=1e-12)
+    low, _ = scores["intervals"]["majority_exact_match"]
+    assert low >= 1 / 3
+
+
+def test_wordings_asked_once_share_their_templates_answer(make_prediction):
+    rows = [("a?", "yes"), ("a?", "yes"), ("A? ", "no"), ("b?", "no"), ("c?", "no"), ("d?", "yes")]
+    answers = [
+        replace(make_prediction(i, "", answer, (f"p{i}",)), question=text)
+        for i, (text, answer) in enumerate(rows)
+    ]
+    assert majority_hits(answers, by_wording).tolist() == [1, 1, 0, 1, 1, 0]
+    assert majority_hits(answers).tolist() == [0, 0, 1, 1, 1, 0]
+
+
+def test_the_corrected_blind_floor_is_that_of_an_ecg_of_the_whole_template(
+    make_question, make_prediction
+):
+    # Five times yes, five times no, ten patients: another patient's ECG agrees in 4 of 9.
+    questions = [make_question(i, (f"p{i}",), answer=["yes" if i % 2 else "no"]) for i in range(10)]
+    sighted = [
+        make_prediction(i, q.answer[0], q.answer[0], (f"p{i}",)) for i, q in enumerate(questions)
+    ]
+    raw, corrected = [], []
+    for seed in range(300):
+        blind = [
+            make_prediction(i, questions[p].answer[0], q.answer[0], (f"p{p}",))
+            for i, (q, p) in enumerate(zip(questions, blind_partners(questions, seed), strict=True))
+        ]
+        scores = score_predictions(sighted, blind, num_resamples=1)
+        raw.append(scores["blind_exact_match"])
+        corrected.append(scores["blind_corrected_exact_match"])
+        assert corrected[-1] == pytest.approx(0.9 * raw[-1] + 0.1)
+    assert np.mean(raw) == pytest.approx(4 / 9, abs=0.02)
+    assert np.mean(corrected) == pytest.approx(0.5, abs=0.02)
+
+
+def test_one_patient_has_no_intervals(make_prediction):
+    answers = [make_prediction(i, "yes", "yes" if i % 2 else "no") for i in range(6)]
+    scores = score_predictions(answers, num_resamples=20)
+    named = {key: value for key, value in scores["intervals"].items() if "exact_match" in key}
+    assert named
+    assert set(named.values()) == {None}
+    assert any("no intervals" in note for note in scores["warnings"])
+    assert "0.500" in format_scores(scores)
+
+
+def test_answers_beside_their_options_are_counted(make_prediction):
+    offered = {"options": ("v1", "v2; v3")}
+    answers = [
+        make_prediction(0, "V1.", "v1", **offered),
+        make_prediction(1, "v3; v1", "none", **offered),
+        make_prediction(2, "v9", "v1; v2", **offered),
+        make_prediction(3, "none", "v7", **offered),
+        make_prediction(4, "anything", "at all"),
+    ]
+    scores = score_predictions(answers, num_resamples=5)
+    assert (scores["n_not_offered"], scores["n_references_not_offered"]) == (1, 1)
+    assert sum("among the options" in note for note in scores["warnings"]) == 2
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_closed_sets_without_a_finite_score_are_refused(make_prediction, score):
+    with pytest.raises(ScoreError, match=r"'q3': a closed-set candidate has the score"):
+        make_prediction(3, "yes", "yes", closed_set=(Candidate("yes", score),))

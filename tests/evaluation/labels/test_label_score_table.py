@@ -1,4 +1,4 @@
-"""Tables with intervals: areas against scikit-learn, draws against the slow definition."""
+"""Tables with intervals: areas against scikit-learn, spreads against slow definitions."""
 
 import csv
 import io
@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.special import expit, logit
 
 from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.evaluation.labels import auroc_bootstrap as label_bootstrap
 from ecg_fairseq.evaluation.labels.auroc import label_scores
+from ecg_fairseq.evaluation.labels.auroc_bootstrap import LabelProblem
+from ecg_fairseq.evaluation.labels.auroc_intervals import LabelInfluences
 from ecg_fairseq.evaluation.labels.auroc_table import LabelTable, difference_table, label_table
+from ecg_fairseq.evaluation.labels.clustered_delong import AurocVariance
 from ecg_fairseq.evaluation.labels.weighted_auroc import Ranking
 
 pytest.importorskip("sklearn")
@@ -54,15 +59,41 @@ def slow_areas(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> n
 
 
 def slow_draws(data: dict[str, Any], num_resamples: int, seed: int) -> np.ndarray:
-    """The definition, one draw at a time, with the same random numbers."""
+    """AUPRC by the definition, one draw at a time, with the same random numbers: (draws, 5)."""
     names = sorted(set(data["patient_ids"]))
-    draws = np.random.default_rng(seed).integers(0, len(names), size=(num_resamples, len(names)))
+    draws = np.random.default_rng(seed).standard_exponential((num_resamples, len(names)))
     found = []
     for draw in draws:
-        counts = {name: float((draw == number).sum()) for number, name in enumerate(names)}
-        weights = np.array([counts[name] for name in data["patient_ids"]])
-        found.append(slow_areas(data["labels"], data["scores"], weights))
+        shares = dict(zip(names, draw, strict=True))
+        weights = np.array([shares[name] for name in data["patient_ids"]])
+        found.append(slow_areas(data["labels"], data["scores"], weights)[:, 1])
     return np.stack(found)
+
+
+def slow_variance(data: dict[str, Any], k: int) -> float:
+    """Obuchowski's variance of a label's AUROC (1997, equations 4 to 7), pair by pair."""
+    patients = np.array(data["patient_ids"])
+    positive, negative = (np.flatnonzero(data["labels"][:, k] == value) for value in (1, 0))
+    scores = data["scores"][:, k]
+    wins = np.sign(scores[positive][:, None] - scores[negative][None]) / 2 + 0.5
+    own, theirs, auroc = wins.mean(axis=1), wins.mean(axis=0), wins.mean()
+    sums = np.array(
+        [
+            [
+                (own[patients[positive] == name] - auroc).sum(),
+                (theirs[patients[negative] == name] - auroc).sum(),
+            ]
+            for name in sorted(set(patients))
+        ]
+    )
+    with_positive, with_negative, num = (
+        len(set(patients[rows])) for rows in (positive, negative, slice(None))
+    )
+    m, n = len(positive), len(negative)
+    s10 = with_positive / ((with_positive - 1) * m) * (sums[:, 0] ** 2).sum()
+    s01 = with_negative / ((with_negative - 1) * n) * (sums[:, 1] ** 2).sum()
+    s11 = num / (num - 1) * (sums[:, 0] * sums[:, 1]).sum()
+    return s10 / m + s01 / n + 2 * s11 / (m * n)
 
 
 def figures(table: LabelTable, *names: str) -> np.ndarray:
@@ -71,7 +102,7 @@ def figures(table: LabelTable, *names: str) -> np.ndarray:
 
 def test_ranking_counts_ties_half() -> None:
     ranking = Ranking.of(np.array([1.0, 0, 1, 0, np.nan]), np.array([3.0, 3, 1, 0, 9]))
-    areas = ranking.auroc_auprc(np.ones((4, 1)))
+    areas = ranking.by_patient(np.arange(4), 4).auroc_auprc(np.ones((4, 1)))
     # Pairs: (3, 3) half, (3, 0) right, (1, 3) wrong, (1, 0) right.
     assert areas[0][0] == pytest.approx(2.5 / 4)
     assert areas[1][0] == pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 3)
@@ -90,23 +121,38 @@ def test_areas_equal_scikit_learn() -> None:
     assert np.isnan(figures(table, "auroc_low", "auprc_high", "auroc_sd")).all()
 
 
-def test_intervals_equal_the_slow_definition() -> None:
+def test_auprc_intervals_are_of_the_draws_deviation() -> None:
     data = cohort()
     table = label_table(**data, num_resamples=60, seed=5)
-    low, high = np.nanquantile(slow_draws(data, 60, 5), [0.025, 0.975], axis=0)
-    assert figures(table, "auroc_low", "auprc_low") == pytest.approx(low, abs=1e-12)
-    assert figures(table, "auroc_high", "auprc_high") == pytest.approx(high, abs=1e-12)
+    deviations = slow_draws(data, 60, 5).std(axis=0, ddof=1)
+    for row, deviation in zip(table.rows, deviations, strict=True):
+        quantile = stats.t.ppf(0.975, row.positive_patients - 1)
+        half = quantile * deviation / (row.auprc * (1 - row.auprc))
+        bounds = expit(logit(row.auprc) - half), expit(logit(row.auprc) + half)
+        assert (row.auprc_low, row.auprc_high) == pytest.approx(bounds, abs=1e-9)
 
 
-def test_differences_are_of_the_same_draws() -> None:
+def test_auroc_variances_are_obuchowskis() -> None:
+    data = cohort()
+    scores, labels = data["scores"][None], data["labels"]
+    problem = LabelProblem(scores, labels, label_bootstrap.numbers_of(data["patient_ids"]))
+    influences = LabelInfluences.of(problem)
+    for k in range(3):
+        own = AurocVariance.of(influences.labels[k], influences.counts[k])
+        assert own.total == pytest.approx(slow_variance(data, k), rel=1e-12)
+
+
+def test_differences_are_of_the_same_patients() -> None:
     data, other = cohort(), cohort(gain=0.3, seed=0)
     assert np.array_equal(data["labels"], other["labels"])
     rest = {name: value for name, value in data.items() if name != "scores"}
     table = difference_table(data["scores"], other["scores"], **rest, num_resamples=50, seed=2)
-    gaps = slow_draws(data, 50, 2) - slow_draws(other, 50, 2)
-    low, high = np.nanquantile(gaps, [0.025, 0.975], axis=0)
-    assert figures(table, "auroc_low", "auprc_low") == pytest.approx(low, abs=1e-12)
-    assert figures(table, "auroc_high", "auprc_high") == pytest.approx(high, abs=1e-12)
+    deviations = (slow_draws(data, 50, 2) - slow_draws(other, 50, 2)).std(axis=0, ddof=1)
+    for row, deviation in zip(table.rows, deviations, strict=True):
+        half = stats.t.ppf(0.975, row.positive_patients - 1) * deviation
+        bounds = row.auprc - half, row.auprc + half
+        assert (row.auprc_low, row.auprc_high) == pytest.approx(bounds, abs=1e-9)
+        assert row.auroc_low < row.auroc < row.auroc_high
     ones = np.ones(90)
     wanted = slow_areas(data["labels"], data["scores"], ones) - slow_areas(
         other["labels"], other["scores"], ones

@@ -50,3 +50,10 @@ def test_wrong_shapes_and_numbers_are_refused() -> None:
         label_scores(LABELS, SCORES[:3])
     with pytest.raises(ScoreError, match="not finite"):
         label_scores(LABELS, np.where(SCORES > 0.5, np.nan, SCORES))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 2.0, -1.0, 0.5])
+def test_labels_that_are_none_are_refused(wrong: float) -> None:
+    labels = np.array([[0.0], [1.0], [wrong]])
+    with pytest.raises(ScoreError, match="1 labels are neither 0 nor 1"):
+        label_scores(labels, np.zeros((3, 1)))

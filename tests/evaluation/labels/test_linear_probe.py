@@ -152,3 +152,24 @@ def test_what_cannot_be_probed_is_said(sides: tuple[ProbeData, ...], message: st
 def test_fraction_outside_its_range_is_refused() -> None:
     with pytest.raises(ScoreError, match="above 0"):
         probe(TRAIN, VALID, TEST, fraction=0.0)
+
+
+def test_weak_regularisation_is_tried_too() -> None:
+    assert STRENGTHS[-1] == 1e3
+    assert list(STRENGTHS) == sorted(STRENGTHS)
+    # A direction of little variance beside a strong one that says nothing: only a weak penalty
+    # lets the probe use it.
+    generator = np.random.default_rng(0)
+
+    def split(num: int, first: int) -> ProbeData:
+        labels = (generator.random((num, 1)) < 0.5).astype(float)
+        noise = 3 * generator.standard_normal((num, 1))
+        features = np.hstack(
+            [noise, noise + 0.02 * (labels + 0.3 * generator.standard_normal((num, 1)))]
+        )
+        names = [f"p{first + i}" for i in range(num)]
+        return ProbeData(features, labels, names, names)
+
+    found = probe(split(400, 0), split(400, 1000), split(400, 2000))
+    assert found.strength > 1.0
+    assert label_scores(found.labels, found.scores).auroc_macro > 0.95
