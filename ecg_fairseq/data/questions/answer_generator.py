@@ -96,7 +96,7 @@ class AnswerGenerator:
         """Return the hypotheses of each prompt of a batch of :class:`AnswerQuestions`."""
         network = model.network.eval()
         prompts = sample["net_input"]
-        keys = {"keys": sample["keys"]} if self.decoding.do_sample else {}
+        keys = {"keys": sample.get("keys")} if self.decoding.do_sample else {}
         answers = generate_answers(
             network, prompts["src_tokens"], prompts["attention_mask"], self.decoding, **keys
         )
