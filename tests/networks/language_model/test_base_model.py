@@ -211,15 +211,17 @@ def prompt_of(model) -> list[int]:
     return [*prefix.tolist(), 7, 8, 9]
 
 
-@pytest.mark.parametrize("place", ["generation_config.json", "config.json"])
-@pytest.mark.parametrize("writing", WRITING + ONLY_FORGOTTEN, ids=str)
+# Older folders keep such settings in config.json.
+PLACES = [("generation_config.json", asked) for asked in WRITING + ONLY_FORGOTTEN]
+PLACES += [("config.json", asked) for asked in (*WRITING[1:4], ONLY_FORGOTTEN[0])]
+
+
+@pytest.mark.parametrize(("place", "writing"), PLACES)
 def test_greedy_is_greedy_whatever_a_base_asks_for(llama, tmp_path, writing, place):
     import peft
     import transformers
 
     is_config = place == "config.json"
-    if is_config and ("eos_token_id" in writing or "sequence_bias" in writing):
-        pytest.skip("the configuration cannot hold it")
     base = changed(llama, tmp_path / "base", **(writing if is_config else {}))
     if not is_config:
         (tmp_path / "base" / place).write_text(json.dumps(writing))
