@@ -1,5 +1,6 @@
 """Small language models and tokenizers for tests, random or saved as a Hugging Face folder."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,11 @@ from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.layout import load_layout
 from ecg_fairseq.networks.language_model.prompt import pad_packed
 from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
-from ecg_fairseq.networks.language_model.text_tokenizer import TextTokenizer, train_text_tokenizer
+from ecg_fairseq.networks.language_model.text_tokenizer import (
+    TextTokenizer,
+    load_text_tokenizer,
+    train_text_tokenizer,
+)
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
 FAMILIES = ("tiny", "gpt2_tiny", "opt_tiny", "gemma_tiny")
@@ -128,3 +133,36 @@ def train_two_steps(model: EcgLanguageModel, sequences) -> list[float]:
         losses.append(float(loss.detach()))
     model.eval()
     return losses
+
+
+def save_family(folder: Path, config: str, generation: dict | None = None, **shape) -> str:
+    """Save a small model of any transformers family with its tokenizer; return the folder.
+
+    Weights are large enough for attention to matter; a bias of the output head is not zero.
+    """
+    import transformers
+
+    text = text_tokenizer()
+    text.tokenizer.save_pretrained(folder)
+    shape = {"vocab_size": text.size, "bos_token_id": 1, "eos_token_id": 2, **shape}
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        made = getattr(transformers, config)(**shape)
+        model = transformers.AutoModelForCausalLM.from_config(made)
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.ndim > 1:
+                    weight.mul_(3)
+            head = model.get_output_embeddings()
+            if getattr(head, "bias", None) is not None:
+                head.bias.copy_(torch.linspace(-3, 3, len(head.bias)))
+    model.save_pretrained(folder)
+    if generation is not None:
+        (Path(folder) / "generation_config.json").write_text(json.dumps(generation))
+    return str(folder)
+
+
+def build_family(folder: str, **settings) -> EcgLanguageModel:
+    """Build the model over a folder of :func:`save_family`."""
+    text = load_text_tokenizer(folder)
+    return build(text, **{"llm": folder, "tuning": "lora", "lora_rank": 4, **settings})

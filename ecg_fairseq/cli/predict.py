@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ecg_fairseq.records.record import EcgRecord
 
 DEFAULT_QUESTION = "What is the rhythm of this ECG?"
-DEFAULT_NEW_TOKENS = 64
 # Options of either kind of system, by their names among the parsed arguments.
 ANSWERING_OPTIONS = ("question", "options", "max_new_tokens")
 CLASSIFYING_OPTIONS = ("aggregate", "labels")
@@ -39,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     answering.add_argument("--question", help=f"in words; default: {DEFAULT_QUESTION}")
     answering.add_argument("--options", nargs="*", help="closed set of answers to score")
     answering.add_argument(
-        "--max-new-tokens", type=int, help=f"longest answer; default: {DEFAULT_NEW_TOKENS}"
+        "--max-new-tokens",
+        type=int,
+        help="longest answer in text tokens; default: 64, or as the longest training answer",
     )
     classifying = parser.add_argument_group("systems that score labels (ECG-FM and other encoders)")
     classifying.add_argument(
@@ -110,11 +111,18 @@ def _answer(
 
     question = DEFAULT_QUESTION if arguments.question is None else arguments.question
     longest = arguments.max_new_tokens
-    decoding = DecodingOptions(
-        max_new_tokens=DEFAULT_NEW_TOKENS if longest is None else longest,
-    )
+    longest = system.longest_answer if longest is None else longest
+    decoding = DecodingOptions(max_new_tokens=longest)
+    for text in system.notes(question, arguments.options or []):
+        print(f"warning: {text}", file=sys.stderr)
     _say_first_window(records, system.recipe.segment_seconds)
     answer = system.answer(records, question, arguments.options or [], decoding)
+    if answer.is_cut:
+        print(
+            f"warning: the answer did not end within {longest} tokens and is cut there; allow "
+            "more with --max-new-tokens",
+            file=sys.stderr,
+        )
     probability = math.exp(answer.log_probability)
     if arguments.json:
         value = {

@@ -6,20 +6,19 @@ sets. Tokenizers, recipe and split travel in the checkpoint and are checked agai
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import register_task
-from omegaconf import II, MISSING
 
-from ecg_fairseq.compat import AUTOCAST, COMMON_PRECISION, autocast
+from ecg_fairseq.compat import autocast
+from ecg_fairseq.compat.generation_options import refuse_unheeded
 from ecg_fairseq.data.questions.answer_generator import (
     AnswerGenerator,
+    CutAnswers,
     TextDictionary,
     written_answers,
 )
@@ -36,6 +35,12 @@ from ecg_fairseq.data.questions.question_dataset import (
     no_questions,
     shown_rows,
 )
+from ecg_fairseq.data.questions.question_texts import (
+    refuse_equal_candidates,
+    say_long_answers,
+    say_losses,
+    train_on_corpus,
+)
 from ecg_fairseq.data.tokens.cached_tokens import CachedTokens, load_ecg_tokens
 from ecg_fairseq.data.tokens.registered_tokenizer import registered_tokenizer
 from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
@@ -48,72 +53,19 @@ from ecg_fairseq.networks.language_model.text_tokenizer import (
     TextTokenizer,
     load_text_tokenizer,
     text_tokenizer_from_state,
-    train_text_tokenizer,
 )
-from ecg_fairseq.networks.language_model.trained_system import embedded_layout
+from ecg_fairseq.networks.language_model.trained_system import embedded_layout, longest_answer
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer, provenance_of
 from ecg_fairseq.records.questions.question import Question, candidate_answers
 from ecg_fairseq.records.questions.question_file import Questions
-from ecg_fairseq.tasks.provenance_task import ProvenanceConfig, ProvenanceTask
+from ecg_fairseq.tasks.ecg_qa_config import EcgQaConfig
+from ecg_fairseq.tasks.provenance_task import ProvenanceTask
 
 logger = logging.getLogger(__name__)
 # fairseq prints this many hypotheses of a question: the answer and its whole closed set.
 _HYPOTHESES_PRINTED = 1000
-
-
-@dataclass
-class EcgQaConfig(ProvenanceConfig):
-    """Settings of the task."""
-
-    data: str = field(default=MISSING, metadata={"help": "manifest folder"})
-    ecg_tokenizer: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "ECG tokenizer file (default: the one named in the manifest's meta.json)"
-        },
-    )
-    text_tokenizer: str = field(
-        default="corpus",
-        metadata={
-            "help": "corpus: trained on the training questions; else a local folder or hub name, "
-            "the same as model.llm"
-        },
-    )
-    prompt_layout: str = field(
-        default=DEFAULT_LAYOUT,
-        metadata={
-            "help": "how question, ECG and answer stand in a sequence: a layout of "
-            "networks/language_model/layouts, or the path of a .yaml file"
-        },
-    )
-    text_vocab_size: int = field(
-        default=1024, metadata={"help": "most ids of a corpus text tokenizer"}
-    )
-    max_sequence: int = field(
-        default=1024, metadata={"help": "longest sequence in tokens, ECG and text together"}
-    )
-    pairs_per_ecg: int = field(
-        default=1, metadata={"help": "questions packed behind one copy of their ECG in training"}
-    )
-    autocast: str = field(
-        default="none", metadata={"help": f"mixed precision: {', '.join(AUTOCAST)}"}
-    )
-    skip_closed_set: bool = field(
-        default=False,
-        metadata={"help": "fairseq-generate writes the free-text answer only, which is faster"},
-    )
-    blind: bool = field(
-        default=False,
-        metadata={"help": "fairseq-generate shows another patient's ECG of the same template"},
-    )
-    max_new_tokens: int = field(default=64, metadata={"help": "longest answer in text tokens"})
-    seed: int = II("common.seed")
-    results_path: Optional[str] = II("common_eval.results_path")
-    num_shards: int = II("dataset.num_shards")
-    shard_id: int = II("dataset.shard_id")
-    common_precision: str = COMMON_PRECISION
 
 
 @register_task("ecg_qa", dataclass=EcgQaConfig)
@@ -130,6 +82,9 @@ class EcgQaTask(ProvenanceTask):
         self.layout = load_layout(cfg.prompt_layout)
         self.max_sequence = cfg.max_sequence
         self._predictions: Optional[PredictionFile] = None
+        self._longest_training_answer = 0
+        self._cut: Optional[CutAnswers] = None
+        self._num_expected = 0
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
 
@@ -143,7 +98,7 @@ class EcgQaTask(ProvenanceTask):
         """The checkpoint's, once one is loaded; else the one that the settings name."""
         if self._text_tokenizer is None:
             if self.cfg.text_tokenizer == "corpus":
-                self._text_tokenizer = _train_on_corpus(self.manifest, self.cfg.text_vocab_size)
+                self._text_tokenizer = train_on_corpus(self.manifest, self.cfg.text_vocab_size)
             else:
                 self._text_tokenizer = load_text_tokenizer(self.cfg.text_tokenizer)
         return self._text_tokenizer
@@ -180,6 +135,13 @@ class EcgQaTask(ProvenanceTask):
         return TextDictionary(self)
 
     @property
+    def longest_answer(self) -> int:
+        """Tokens that an answer may have: what is asked for, else what training answers had."""
+        if self.cfg.max_new_tokens is not None:
+            return self.cfg.max_new_tokens
+        return longest_answer({"longest_answer": self._longest_training_answer})
+
+    @property
     def present(self) -> Provenance:
         """What is known of the manifest and its tokenizer."""
         return self._present
@@ -194,6 +156,7 @@ class EcgQaTask(ProvenanceTask):
             "recipe": json.dumps(self.manifest.meta["recipe"]),
             "max_sequence": self.max_sequence,
             "prompt_layout": json.dumps(self.layout.to_dict()),
+            "longest_answer": self._longest_training_answer,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -216,10 +179,18 @@ class EcgQaTask(ProvenanceTask):
         self._text_tokenizer = text_tokenizer_from_state(state_dict["text_tokenizer"])
         self._vocabulary = None
         self.max_sequence = max(self.max_sequence, int(state_dict["max_sequence"]))
+        noted = int(state_dict.get("longest_answer", 0))
+        self._longest_training_answer = max(self._longest_training_answer, noted)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """Build the model and refuse sequences that it cannot place."""
+        """Build the model and refuse sequences that it cannot place or keep apart."""
         model = super().build_model(cfg, from_checkpoint)
+        if self.cfg.pairs_per_ecg > 1 and not model.network.attention.packs:
+            raise EcgError(
+                f"task.pairs_per_ecg={self.cfg.pairs_per_ecg} puts several questions behind one "
+                f"ECG, but the attention of {cfg.llm!r} counts places by itself and would mix "
+                "them; set task.pairs_per_ecg=1"
+            )
         if self.max_sequence > model.max_positions():
             raise EcgError(
                 f"task.max_sequence={self.max_sequence} is longer than the model's "
@@ -248,9 +219,13 @@ class EcgQaTask(ProvenanceTask):
             items = self._training_items(questions, tokens)
             allow_cut = split.startswith("train")
             self.datasets[split] = TrainingQuestions(items, *arguments, allow_cut, self.cfg.seed)
+            if split.startswith("train"):
+                longest = int(items.questions.texts[1].lengths.max(initial=0))
+                self._longest_training_answer = max(self._longest_training_answer, longest)
         else:
             indices, encoded = self._answering_items(questions)
             items = [[question] for question in encoded]
+            say_long_answers([len(q.answer_ids) for q in encoded], self.longest_answer)
             self.datasets[split] = AnswerQuestions(indices, items, *arguments, False, self.cfg.seed)
             if self.cfg.results_path:
                 folder = Path(self.cfg.results_path)
@@ -289,6 +264,7 @@ class EcgQaTask(ProvenanceTask):
             rows = shown_rows(self.manifest, questions[partner])[0]
             texts = [] if self.cfg.skip_closed_set else candidate_answers(question)
             candidates = self._encode_answers(texts)
+            refuse_equal_candidates(question, texts, candidates)
             indices.append(index)
             header = self._header(questions[partner])
             encoded.append(
@@ -304,13 +280,14 @@ class EcgQaTask(ProvenanceTask):
     def _encode(self, questions: Sequence[Question]) -> list[tuple[Question, list[int], list[int]]]:
         """Return each question with the ids of its text and of its answer with end token."""
         builder = self.builder
-        texts = self.text_tokenizer.encode_many(
-            [builder.question_text(q.question, self._header(q)) for q in questions]
-        )
-        answers = self._encode_answers([q.answer_text for q in questions])
+        texts = [builder.question_text(q.question, self._header(q)) for q in questions]
+        answer_texts = [q.answer_text for q in questions]
+        say_losses(self.text_tokenizer, texts, answer_texts)
+        encoded = self.text_tokenizer.encode_many(texts)
+        answers = self._encode_answers(answer_texts)
         return [
             (question, list(text), list(answer))
-            for question, text, answer in zip(questions, texts, answers, strict=True)
+            for question, text, answer in zip(questions, encoded, answers, strict=True)
         ]
 
     def _encode_answers(self, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -335,22 +312,31 @@ class EcgQaTask(ProvenanceTask):
         if self.cfg.num_shards > 1:
             options |= {"num_shards": self.cfg.num_shards, "shard_id": self.cfg.shard_id}
         batches = super().get_batch_iterator(dataset, *arguments, **options)
+        own = batches.frozen_batches[batches.shard_id :: batches.num_shards]
+        self._num_expected = sum(len(batch) for batch in own)
         if self._predictions is not None:
-            own = batches.frozen_batches[batches.shard_id :: batches.num_shards]
             self._predictions.expect(dataset.indices[place] for batch in own for place in batch)
         return batches
 
     def build_generator(
         self, models: Sequence[Any], args: Any, *arguments: Any, **options: Any
     ) -> AnswerGenerator:
-        """Return the answer generator: greedy unless ``--sampling`` is given."""
+        """Return the answer generator: greedy unless ``--sampling`` is given.
+
+        Raises:
+            EcgError: options ask for what answers do not heed, such as beams or an ensemble.
+        """
+        refuse_unheeded(args, models)
         args.nbest = max(args.nbest, _HYPOTHESES_PRINTED)
         decoding = DecodingOptions(
-            max_new_tokens=self.cfg.max_new_tokens,
+            max_new_tokens=self.longest_answer,
             do_sample=bool(args.sampling),
             temperature=float(args.temperature),
             seed=int(self.cfg.seed),
         )
+        ends = self.layout.ends_with_eos
+        self._cut = CutAnswers(self.longest_answer, self.vocabulary.eos_id if ends else None)
+        self._cut.num_expected = self._num_expected
         return AnswerGenerator(decoding, not self.cfg.skip_closed_set, self.vocabulary.eos_id)
 
     def inference_step(
@@ -361,9 +347,20 @@ class EcgQaTask(ProvenanceTask):
         prefix_tokens: Any = None,
         constraints: Any = None,
     ) -> list[list[dict[str, Any]]]:
-        """Answer a batch of prompts with the first model."""
+        """Answer a batch of prompts.
+
+        Raises:
+            EcgError: prefixes or constraints are given.
+        """
+        if prefix_tokens is not None or constraints is not None:
+            raise EcgError(
+                "answers begin behind their question and are free: leave out --prefix-size and "
+                "--constraints"
+            )
         with autocast(self.cfg.autocast, sample["net_input"]["src_tokens"].device):
             hypotheses = generator.generate(models[0], sample)
+        if self._cut is not None:
+            self._cut.add(hypotheses)
         if self._predictions is not None:
             for index, found in zip(sample["id"].tolist(), hypotheses, strict=True):
                 self._predictions.add(index, written_answers(found, self.target_dictionary))
@@ -372,15 +369,3 @@ class EcgQaTask(ProvenanceTask):
     def max_positions(self) -> int:
         """Longest sequence S."""
         return self.max_sequence
-
-
-def _train_on_corpus(manifest: Manifest, vocab_size: int) -> TextTokenizer:
-    """Train the text tokenizer on the training split's questions and answers."""
-    questions = manifest.questions("train")
-    places, counts = np.unique(questions.columns.alike, return_counts=True)
-    texts: Counter[str] = Counter()
-    for place, count in zip(places.tolist(), counts.tolist(), strict=True):
-        question = questions[place]
-        for text in (question.question, question.answer_text, *(question.options or [])):
-            texts[text] += count
-    return train_text_tokenizer(texts, vocab_size)

@@ -1,5 +1,6 @@
 """What fairseq-generate calls: answers and closed-set scores as fairseq hypotheses."""
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from ecg_fairseq.networks.language_model.prompt import IGNORED_LABEL
 from ecg_fairseq.networks.language_model.text_tokenizer import TextTokenizer
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 
+logger = logging.getLogger(__name__)
 Hypothesis = dict[str, Any]
 
 
@@ -94,8 +96,9 @@ class AnswerGenerator:
         """Return the hypotheses of each prompt of a batch of :class:`AnswerQuestions`."""
         network = model.network.eval()
         prompts = sample["net_input"]
+        keys = {"keys": sample.get("keys")} if self.decoding.do_sample else {}
         answers = generate_answers(
-            network, prompts["src_tokens"], prompts["attention_mask"], self.decoding
+            network, prompts["src_tokens"], prompts["attention_mask"], self.decoding, **keys
         )
         hypotheses = [[_hypothesis(tokens, scores)] for tokens, scores in answers]
         if self.closed_set and sample["candidate_rows"]:
@@ -114,6 +117,37 @@ class AnswerGenerator:
             for number, log_probabilities in enumerate(scores[place], start=1):
                 tokens = labels[(segments == number) & (labels != IGNORED_LABEL)]
                 hypotheses[row].append(_hypothesis(tokens, log_probabilities))
+
+
+class CutAnswers:
+    """Counts answers that reached the longest length without an end, and says so.
+
+    Args:
+        longest: tokens that an answer may have.
+        eos_id: row that ends an answer; None where the prompt layout ends none.
+    """
+
+    def __init__(self, longest: int, eos_id: int | None) -> None:
+        self.longest = longest
+        self.eos_id = eos_id
+        self.num_answers = 0
+        self.num_cut = 0
+        self.num_expected = 0
+
+    def add(self, hypotheses: Sequence[Sequence[Hypothesis]]) -> None:
+        """Take the answers of a batch; warn at the first that is cut and when all are there."""
+        before = self.num_cut
+        self.num_answers += len(hypotheses)
+        if self.eos_id is not None:
+            ends = [int(found[0]["tokens"][-1]) for found in hypotheses]
+            self.num_cut += sum(end != self.eos_id for end in ends)
+        is_last = self.num_answers == self.num_expected
+        if self.num_cut and (before == 0 or is_last):
+            logger.warning(
+                f"{self.num_cut:,} of {self.num_answers:,} answers{'' if is_last else ' so far'} "
+                f"did not end within {self.longest} tokens and are cut there; allow more with "
+                "task.max_new_tokens (--max-new-tokens)"
+            )
 
 
 def written_answers(hypotheses: Sequence[Hypothesis], text: TextDictionary) -> list[Candidate]:

@@ -145,12 +145,14 @@ class Prompt:
         prompt: prefix and question (S,).
         answer_ids: the reference.
         candidates: candidate answers behind one copy of the prompt, or None for open questions.
+        key: the question's id, by which its answer is sampled.
     """
 
     index: int
     prompt: np.ndarray
     answer_ids: list[int]
     candidates: PackedSequence | None
+    key: str = ""
 
 
 class AnswerQuestions(QuestionDataset):
@@ -169,7 +171,8 @@ class AnswerQuestions(QuestionDataset):
         (item,) = self.items[index]
         prompt = self.builder.prompt(item.question_ids, self.ecgs([item]), item.header)
         candidates = pack_candidates(prompt, item.candidates) if item.candidates else None
-        return Prompt(self.indices[index], prompt, item.answer_ids, candidates)
+        key = item.question.id
+        return Prompt(self.indices[index], prompt, item.answer_ids, candidates, key)
 
     def collater(self, samples: Sequence[Prompt]) -> dict[str, Any]:
         """Batch prompts, padded at their left end; candidates are padded at their right end."""
@@ -190,6 +193,7 @@ class AnswerQuestions(QuestionDataset):
             "nsentences": len(samples),
             "ntokens": int(mask.sum()),
             "candidate_rows": list(packed),
+            "keys": [sample.key for sample in samples],
         }
         if packed:
             batch["candidates"] = to_tensors(pad_packed(list(packed.values()), pad_id))

@@ -2,9 +2,12 @@
 
 Free text is Hugging Face's own ``generate`` on left-padded batches, greedy by default. The closed
 set (yes/no, the offered findings, ...) is scored in one forward pass: the candidates stand side by
-side behind one copy of the prompt, each seeing the prompt and itself only.
+side behind one copy of the prompt, each seeing the prompt and itself only. Bases that cannot take
+them so (see :mod:`attention`) score them one behind another, with the same numbers.
 """
 
+import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +17,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ecg_fairseq.errors import EcgError
+from ecg_fairseq.networks.language_model.attention import plain_rows
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.prompt import IGNORED_LABEL, PackedSequence, pack
+
+# Longest answer where nobody says otherwise and no training answer was longer.
+DEFAULT_NEW_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,29 @@ class DecodingOptions:
         do_sample: draw tokens instead of taking the likeliest one; the default is greedy whatever a
             model's own generation settings say.
         temperature: of sampling.
-        seed: of sampling; independent of the training seed.
+        seed: of sampling; independent of the training seed. Every question draws from a generator
+            of its own, so that neither its batch nor its place changes its answer.
+
+    Raises:
+        EcgError: a number is out of range.
     """
 
-    max_new_tokens: int = 64
+    max_new_tokens: int = DEFAULT_NEW_TOKENS
     do_sample: bool = False
     temperature: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise EcgError(
+                f"answers of {self.max_new_tokens} tokens were asked for; task.max_new_tokens "
+                "(--max-new-tokens) must be at least 1"
+            )
+        if self.do_sample and not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise EcgError(
+                f"temperature {self.temperature:g} cannot be sampled with; give a positive "
+                "number, or leave out --sampling for the likeliest answer"
+            )
 
 
 # Scores of this many steps x rows x vocabulary are kept before they are reduced: few enough to
@@ -73,6 +96,53 @@ class _AnswerLogits:
         return torch.cat(self.reduced, dim=1)
 
 
+class _DrawnLogits(_AnswerLogits):
+    """The same for sampling: each row's next token is drawn, and its log probability is kept.
+
+    What is drawn is the only token left, so that taking the likeliest one takes it.
+
+    Args:
+        num_answer_rows: rows that compete.
+        temperature: of the draws; log probabilities are the model's own, at temperature 1.
+        uniform: float64 (B, max_new_tokens) in [0, 1): what decides each draw.
+    """
+
+    def __init__(self, num_answer_rows: int, temperature: float, uniform: np.ndarray) -> None:
+        super().__init__(num_answer_rows)
+        self.temperature = temperature
+        self.uniform = torch.from_numpy(uniform)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        text = scores[:, : self.num_answer_rows]
+        shares = (text.double() / self.temperature).softmax(-1).cumsum(-1)
+        wanted = self.uniform[:, len(self.reduced)].to(text.device)[:, None] * shares[:, -1:]
+        drawn = torch.searchsorted(shares, wanted, right=True).clamp_max(self.num_answer_rows - 1)
+        self.reduced.append(text.log_softmax(-1).gather(1, drawn))
+        return torch.full_like(scores, float("-inf")).scatter(1, drawn, 0.0)
+
+
+def uniform_draws(
+    prompts: Sequence[np.ndarray], keys: Sequence[str], seed: int, count: int
+) -> np.ndarray:
+    """Return numbers in [0, 1) for every question, from a generator of its own.
+
+    Args:
+        prompts: rows (S,) of each question.
+        keys: further marks of each question, such as its id.
+        seed: of the run.
+        count: numbers for each question; asking for more begins with the same ones.
+
+    Returns:
+        float64 (B, count), a pure function of a question's rows, its key and the seed.
+    """
+    drawn = []
+    for prompt, key in zip(prompts, keys, strict=True):
+        mark = hashlib.sha256(f"{seed}:{key}:".encode() + prompt.astype("<i8").tobytes())
+        generator = np.random.default_rng(int.from_bytes(mark.digest()[:16], "little"))
+        drawn.append(generator.random(count))
+    return np.stack(drawn)
+
+
 @torch.no_grad()
 def generate_answers(
     model: EcgLanguageModel,
@@ -81,6 +151,7 @@ def generate_answers(
     options: DecodingOptions,
     features: Tensor | None = None,
     feature_mask: Tensor | None = None,
+    keys: Sequence[str] | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """Generate one answer per prompt.
 
@@ -92,13 +163,16 @@ def generate_answers(
         features: vectors (B, K, D) for the prompts' feature rows; see
             :meth:`EcgLanguageModel.forward`.
         feature_mask: which of them count (B, K) bool; None for all.
+        keys: a mark of each question for sampling, such as its id; None where its rows say which
+            it is, which those of feature vectors do not.
 
     Returns:
-        For each prompt the answer's rows (A,) up to and with its end token, and per token the
-        natural log probability of the likeliest token (A,): under greedy decoding, its own.
+        For each prompt the answer's rows (A,) up to and with its end token, and the natural log
+        probability (A,) that the model gives each of them.
 
     Raises:
-        EcgError: prompt and answer together are longer than the model's positions.
+        EcgError: prompt and answer together are longer than the model's positions, or questions
+            with feature vectors are sampled without keys.
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
@@ -110,18 +184,20 @@ def generate_answers(
             "(task.max_new_tokens, --max-new-tokens)"
         )
     vocabulary = model.vocabulary
+    # Greedy, also for sampling: see _DrawnLogits. What a base's files ask for was left behind.
     settings = GenerationConfig(
         max_new_tokens=options.max_new_tokens,
-        do_sample=options.do_sample,
-        temperature=options.temperature if options.do_sample else None,
-        top_k=0 if options.do_sample else None,
+        do_sample=False,
         pad_token_id=vocabulary.pad_id,
         eos_token_id=vocabulary.eos_id,
         bos_token_id=vocabulary.bos_id,
     )
     logits = _AnswerLogits(vocabulary.num_answer_rows)
     if options.do_sample:
-        torch.manual_seed(options.seed)
+        if keys is None and features is not None:
+            raise EcgError("questions about feature vectors are sampled by keys; give one for each")
+        uniform = _uniform_of(input_ids, attention_mask, keys, options)
+        logits = _DrawnLogits(vocabulary.num_answer_rows, options.temperature, uniform)
     inputs = model.inputs(input_ids, features, feature_mask)
     sequences = model.llm.generate(
         **inputs,
@@ -137,6 +213,16 @@ def generate_answers(
         (answer[:length], score[:length])
         for answer, score, length in zip(answers, scores, lengths, strict=True)
     ]
+
+
+def _uniform_of(
+    input_ids: Tensor, attention_mask: Tensor, keys: Sequence[str] | None, options: DecodingOptions
+) -> np.ndarray:
+    """Return the draws of a batch of left-padded prompts; see :func:`uniform_draws`."""
+    rows, counted = input_ids.cpu().numpy(), attention_mask.cpu().numpy() != 0
+    prompts = [row[mask] for row, mask in zip(rows, counted, strict=True)]
+    keys = [""] * len(prompts) if keys is None else keys
+    return uniform_draws(prompts, keys, options.seed, options.max_new_tokens)
 
 
 def answer_lengths(answers: Tensor, eos_id: int) -> list[int]:
@@ -172,6 +258,8 @@ def score_candidates(model: EcgLanguageModel, batch: dict[str, Tensor]) -> list[
     Returns:
         For each row, for each candidate in order, the natural log probabilities of its tokens (A,).
     """
+    if not model.attention.packs:
+        return [_score_one_behind_another(model, batch, row) for row in range(len(batch["labels"]))]
     logits = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
     # Answers are text: the same rows compete here as in generate_answers.
     logits = logits[..., : model.vocabulary.num_answer_rows]
@@ -191,3 +279,34 @@ def score_candidates(model: EcgLanguageModel, batch: dict[str, Tensor]) -> list[
             [-losses[row][counted & (segments[row] == number)] for number in range(1, count + 1)]
         )
     return rows
+
+
+# Candidates that stand in one batch where they cannot stand behind one prompt.
+_CANDIDATES_TOGETHER = 8
+
+
+def _score_one_behind_another(
+    model: EcgLanguageModel, batch: dict[str, Tensor], row: int
+) -> list[Tensor]:
+    """Score the candidates of one row, each behind a prompt of its own."""
+    sequences, num_shared = plain_rows(batch, row)
+    labels, segments = batch["labels"][row], batch["segment_ids"][row]
+    answers = [
+        labels[(segments == number) & (labels != IGNORED_LABEL)]
+        for number in range(1, len(sequences) + 1)
+    ]
+    scores: list[Tensor] = []
+    for first in range(0, len(sequences), _CANDIDATES_TOGETHER):
+        rows = sequences[first : first + _CANDIDATES_TOGETHER]
+        places = torch.arange(rows.shape[1], device=rows.device).expand(len(rows), -1)
+        given = {
+            name: batch[name][row : row + 1].expand(len(rows), *batch[name].shape[1:])
+            for name in ("features", "feature_mask")
+            if name in batch
+        }
+        logits = model(rows, places, logits_to_keep=places[0, num_shared:], **given)
+        known = logits[..., : model.vocabulary.num_answer_rows].float().log_softmax(-1)
+        for number, answer in enumerate(answers[first : first + len(rows)]):
+            # The prompt's last token stands first in a segment and predicts the answer's first.
+            scores.append(known[number, : len(answer)].gather(1, answer[:, None])[:, 0])
+    return scores

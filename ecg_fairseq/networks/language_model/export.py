@@ -6,6 +6,7 @@ added, the ECG tokenizer, the recipe and a model card.
 """
 
 import contextlib
+import copy
 import glob
 import json
 import shutil
@@ -20,7 +21,7 @@ from ecg_fairseq import __version__
 from ecg_fairseq.errors import CheckpointError, EcgError, first_line
 from ecg_fairseq.files import write_json
 from ecg_fairseq.folder_lock import locked_beside
-from ecg_fairseq.networks.language_model.answering import DecodingOptions
+from ecg_fairseq.networks.language_model.language_model import drops_bias, trained_tables
 from ecg_fairseq.networks.language_model.model_card import model_card
 from ecg_fairseq.networks.language_model.trained_system import TrainedSystem, load_trained_system
 
@@ -109,23 +110,84 @@ def _write_weights(system: TrainedSystem, folder: Path, merge: bool) -> str:
     if not hasattr(network.llm, "merge_and_unload"):
         network.llm.save_pretrained(folder)
         return "model"
-    # An adapter folder holds no norms, so they travel in a merged model.
-    if merge or network.has_random_base or "norms" in trains:
+    drops_a_bias = any(drops_bias(table) for table in trained_tables(network.llm))
+    # An adapter folder holds no norms, so they travel in a merged model; so do trained rows of a
+    # head with a bias where nothing but rows trains.
+    if (
+        merge
+        or network.has_random_base
+        or "norms" in trains
+        or (drops_a_bias and "lora" not in trains)
+    ):
         network.llm.merge_and_unload().save_pretrained(folder)
         return "model"
+    if drops_a_bias:
+        _write_whole_tables(network.llm, folder)
+        return "adapter"
     # Frozen new rows live in the resized table itself, so that table must travel along.
     network.llm.save_pretrained(folder, save_embedding_layers="new_rows" not in trains)
     return "adapter"
 
 
+def _write_whole_tables(llm: Any, folder: Path) -> None:
+    """Write an adapter with whole tables in place of trained rows.
+
+    Plain peft leaves the bias of an output table out where it trains its rows; a table that it only
+    loads keeps it.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    tables = {id(table): table for table in trained_tables(llm)}
+    state = get_peft_model_state_dict(llm, save_embedding_layers=False)
+    state = {name: tensor for name, tensor in state.items() if "token_adapter" not in name}
+    for name, module in llm.named_modules():
+        table = tables.get(id(module))
+        if table is not None:
+            place = name.removesuffix(".token_adapter")
+            merged = table.get_merged_weights(table.active_adapters)
+            state[f"{place}.weight"] = merged
+            if getattr(table.get_base_layer(), "bias", None) is not None:
+                state[f"{place}.bias"] = table.get_base_layer().bias
+    save_file(
+        {name: tensor.detach().clone().contiguous() for name, tensor in state.items()},
+        folder / "adapter_model.safetensors",
+        metadata={"format": "pt"},
+    )
+    settings = copy.deepcopy(llm.peft_config["default"])
+    settings.trainable_token_indices = None
+    settings.inference_mode = True
+    settings.save_pretrained(folder)
+
+
 def _write_generation_settings(system: TrainedSystem, folder: Path) -> None:
-    """Write settings with which plain ``generate`` answers as we do: greedily, text rows only."""
+    """Write settings with which plain ``generate`` answers as we do: greedily, text rows only.
+
+    transformers fills whatever is not named in from the base's own settings, so all that a base may
+    ask for (penalties, beams, lengths, forbidden words) is named with what has no effect.
+    """
     from transformers import GenerationConfig
 
-    vocabulary = system.vocabulary
+    vocabulary, longest = system.vocabulary, system.longest_answer
     GenerationConfig(
         do_sample=False,
-        max_new_tokens=DecodingOptions().max_new_tokens,
+        num_beams=1,
+        num_return_sequences=1,
+        max_new_tokens=longest,
+        min_length=0,
+        min_new_tokens=0,
+        repetition_penalty=1.0,
+        encoder_repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        encoder_no_repeat_ngram_size=0,
+        exponential_decay_length_penalty=[longest, 1.0],
+        guidance_scale=1.0,
+        renormalize_logits=False,
+        remove_invalid_values=False,
+        token_healing=False,
+        begin_suppress_tokens=[],
+        # Only a list that is not empty replaces a base's; padding is suppressed below.
+        bad_words_ids=[[vocabulary.pad_id]],
         bos_token_id=vocabulary.bos_id,
         eos_token_id=vocabulary.eos_id,
         pad_token_id=vocabulary.pad_id,
@@ -136,7 +198,7 @@ def _write_generation_settings(system: TrainedSystem, folder: Path) -> None:
 def _write_text_tokenizer(system: TrainedSystem, folder: Path) -> None:
     """Write the text tokenizer with one added token per new row."""
     vocabulary = system.vocabulary
-    tokenizer = system.text_tokenizer.tokenizer
+    tokenizer = _within_rows(system.text_tokenizer.tokenizer, vocabulary.num_text_rows)
     unused = [f"<unused_row_{i}>" for i in range(len(tokenizer), vocabulary.num_text_rows)]
     names = vocabulary.new_names()
     # All special, so that split_special_tokens=True keeps "signal_97" in a question plain text.
@@ -149,6 +211,22 @@ def _write_text_tokenizer(system: TrainedSystem, folder: Path) -> None:
                 "would not fit the model; rename that token"
             )
     tokenizer.save_pretrained(folder)
+
+
+def _within_rows(tokenizer: Any, num_rows: int) -> Any:
+    """Return a tokenizer without special tokens that have no row in the base's table."""
+    if len(tokenizer) <= num_rows:
+        return tokenizer
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["id"] < num_rows]
+    names = ("bos_token", "eos_token", "unk_token")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
+        **{name: getattr(tokenizer, name) for name in names},
+    )
 
 
 def _description(system: TrainedSystem, kind: str) -> dict[str, Any]:

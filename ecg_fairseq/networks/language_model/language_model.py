@@ -13,13 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from ecg_fairseq.errors import CheckpointError, EcgError, first_line
+from ecg_fairseq.networks.language_model.attention import AttentionRule, attention_rule
+from ecg_fairseq.networks.language_model.base_model import (
+    add_rows,
+    embedding_modules,
+    embedding_tables,
+    forget_generation_settings,
+    max_positions,
+    named_base,
+    random_base,
+)
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
-from ecg_fairseq.networks.language_model.presets import PRESETS, preset_config
-from ecg_fairseq.networks.language_model.prompt import PREFIX_SEGMENT
+from ecg_fairseq.networks.language_model.presets import PRESETS
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
-
-# The published resize drew new rows from the old covariance times this (fact sheet 3.2).
-_PUBLISHED_COVARIANCE_SCALE = 1e-9
 
 
 class EcgLanguageModel(nn.Module):
@@ -34,6 +40,8 @@ class EcgLanguageModel(nn.Module):
 
     # transformers' and peft's classes set their attributes dynamically
     llm: Any
+    #: what the base's layers see, and whether it can take packed sequences
+    attention: AttentionRule
     fingerprint: Tensor
 
     def __init__(
@@ -54,20 +62,23 @@ class EcgLanguageModel(nn.Module):
 
     def _build(self) -> Any:
         """Build the base, add the ECG rows, then the adapters."""
-        llm = _random_base(self) if self.has_random_base else _named_base(self.config)
+        config, vocabulary = self.config, self.vocabulary
+        llm = random_base(config, vocabulary) if self.has_random_base else named_base(config)
         if not self.has_random_base:
-            _add_rows(llm, self.vocabulary, self.config.new_rows)
-        llm.config.pad_token_id = self.vocabulary.pad_id
-        if self.config.gradient_checkpointing:
+            add_rows(llm, vocabulary, config.new_rows)
+        forget_generation_settings(llm)
+        llm.config.pad_token_id = vocabulary.pad_id
+        self.attention = attention_rule(llm, config.llm)
+        if config.gradient_checkpointing:
             llm.gradient_checkpointing_enable({"use_reentrant": False})
             llm.enable_input_require_grads()
-        if "all" not in self.config.trains:
-            llm = _train_parts(llm, self.config, self.vocabulary)
+        if "all" not in config.trains:
+            llm = _train_parts(llm, config, vocabulary)
         return llm
 
     def max_positions(self) -> int:
         """Longest sequence the base can place."""
-        return int(self.llm.config.max_position_embeddings)
+        return max_positions(self.llm)
 
     def forward(
         self,
@@ -90,7 +101,7 @@ class EcgLanguageModel(nn.Module):
                 feature row, in order; None for a sequence of rows alone.
             feature_mask: which of them count (B, K) bool; None for all.
         """
-        mask = None if segment_ids is None else self._attention_mask(segment_ids)
+        mask = None if segment_ids is None else self._mask(segment_ids, position_ids)
         output = self.llm(
             **self.inputs(input_ids, features, feature_mask),
             position_ids=position_ids,
@@ -124,16 +135,14 @@ class EcgLanguageModel(nn.Module):
         counted = features[feature_mask].to(embeddings.dtype)
         return {"inputs_embeds": embeddings.masked_scatter(places.unsqueeze(-1), counted)}
 
-    def _attention_mask(self, segment_ids: Tensor) -> Tensor:
-        """Return who may look at whom (B, 1, S, S): the past in the prefix or the own segment."""
-        length = segment_ids.shape[1]
-        past = torch.ones(length, length, dtype=torch.bool, device=segment_ids.device).tril()
-        keys, queries = segment_ids[:, None, :], segment_ids[:, :, None]
-        allowed = (past & ((keys == PREFIX_SEGMENT) | (keys == queries))).unsqueeze(1)
-        if self.config.attention == "sdpa":
-            return allowed
-        floor = torch.finfo(torch.float32).min
-        return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, floor)
+    def _mask(self, segment_ids: Tensor, position_ids: Tensor) -> Any:
+        """Return the mask of packed sequences; EcgError where the base would not keep to it."""
+        if not self.attention.packs:
+            raise EcgError(
+                f"language model {self.config.llm!r} cannot take several questions behind one ECG "
+                "(its attention counts places by itself); set task.pairs_per_ecg=1"
+            )
+        return self.attention.mask(segment_ids, position_ids)
 
     def checkpoint_tensors(self) -> dict[str, Tensor]:
         """Return the tensors that a checkpoint must hold, as views of the model's own.
@@ -147,7 +156,7 @@ class EcgLanguageModel(nn.Module):
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
         tensors = {name: full[name] for name in full if name in trained or name == "fingerprint"}
         if "new_rows" not in self.config.trains:
-            for name, weight in _embedding_tables(self.llm).items():
+            for name, weight in embedding_tables(self.llm).items():
                 tensors[f"frozen_rows.{name}"] = weight.detach()[self.vocabulary.num_text_rows :]
         return tensors
 
@@ -192,124 +201,41 @@ class EcgLanguageModel(nn.Module):
                 tensor.copy_(state[name])
 
 
-def _random_base(model: EcgLanguageModel) -> Any:
-    """Build a preset with random weights for the whole vocabulary."""
-    from transformers import AutoModelForCausalLM
-
-    config, vocabulary = model.config, model.vocabulary
-    overrides = {
-        name: getattr(config, name)
-        for name in (
-            "hidden_size",
-            "num_layers",
-            "num_heads",
-            "num_key_value_heads",
-            "intermediate_size",
-            "max_positions",
-        )
-    }
-    shape = preset_config(config.llm, vocabulary.size, overrides)
-    shape.bos_token_id, shape.eos_token_id = vocabulary.bos_id, vocabulary.eos_id
-    shape.pad_token_id = vocabulary.pad_id
-    if config.attention_dropout is not None:
-        set_attention_dropout(shape, config.attention_dropout)
-    return AutoModelForCausalLM.from_config(
-        shape, attn_implementation=config.attention, dtype=_base_dtype(config)
-    )
-
-
-def _base_dtype(config: LanguageModelConfig) -> torch.dtype:
-    """Return the dtype that the base's weights are made in."""
-    return torch.bfloat16 if config.base_dtype == "bfloat16" else torch.float32
-
-
-def set_attention_dropout(shape: Any, rate: float) -> None:
-    """Set the dropout on attention weights, whatever a family calls it."""
-    names = [name for name in ("attention_dropout", "attn_pdrop") if hasattr(shape, name)]
-    if not names:
-        raise EcgError(
-            f"model.attention_dropout is not known for {type(shape).__name__}; leave it unset"
-        )
-    setattr(shape, names[0], rate)
-
-
-def _named_base(config: LanguageModelConfig) -> Any:
-    """Load pretrained weights from a folder or the hub (safetensors only)."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        shape = AutoConfig.from_pretrained(config.llm, trust_remote_code=False)
-        if config.attention_dropout is not None:
-            set_attention_dropout(shape, config.attention_dropout)
-        return AutoModelForCausalLM.from_pretrained(
-            config.llm,
-            config=shape,
-            dtype=_base_dtype(config),
-            attn_implementation=config.attention,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError) as cause:
-        raise EcgError(
-            f"language model {config.llm!r} cannot be loaded: it is not a preset "
-            f"({', '.join(PRESETS)}), not a local folder with config.json and safetensors, and the "
-            f"hub cannot give it ({first_line(cause)}); give a local path or a preset"
-        ) from cause
-
-
-def _add_rows(llm: Any, vocabulary: EcgVocabulary, new_rows: str) -> None:
-    """Append the ECG rows to the embedding tables of a pretrained base."""
-    old = llm.get_input_embeddings().weight.shape[0]
-    if vocabulary.num_text_rows == 0:
-        raise EcgError(
-            "a prompt layout without text needs a preset with random weights: set model.llm to one "
-            f"of {', '.join(PRESETS)}"
-        )
-    if old != vocabulary.num_text_rows:
-        raise EcgError(
-            f"the language model has {old} rows but the vocabulary was laid out for "
-            f"{vocabulary.num_text_rows}; set task.text_tokenizer to the same name as model.llm"
-        )
-    llm.resize_token_embeddings(vocabulary.size, mean_resizing=False)
-    for weight in _embedding_tables(llm).values():
-        with torch.no_grad():
-            rows = weight[:old].float()
-            spread = rows.std(dim=0)
-            if new_rows == "frozen_mean":
-                spread = spread * _PUBLISHED_COVARIANCE_SCALE**0.5
-            fresh = rows.mean(dim=0) + spread * torch.randn(vocabulary.num_new_rows, rows.shape[1])
-            weight[old:] = fresh.to(weight.dtype)
-
-
-def _embedding_tables(llm: Any) -> dict[str, Tensor]:
-    """Return the input table and, where it is not tied to it, the output table."""
-    return {name: module.weight for name, module in _embedding_modules(llm).items()}
-
-
-def _embedding_modules(llm: Any) -> dict[str, Any]:
-    """Return the modules behind :func:`_embedding_tables`."""
-    modules = {"input": llm.get_input_embeddings()}
-    output = llm.get_output_embeddings()
-    if output is not None and output.weight is not modules["input"].weight:
-        modules["output"] = output
-    return modules
-
-
 def _rows_to_train(llm: Any, vocabulary: EcgVocabulary) -> dict[str, list[int]]:
     """Return the ECG rows of every table by the name of its module, as peft wants them."""
     rows = list(range(vocabulary.num_text_rows, vocabulary.size))
     names = {module: name.rpartition(".")[2] for name, module in llm.named_modules()}
-    return {names[module]: rows for module in _embedding_modules(llm).values()}
+    return {names[module]: rows for module in embedding_modules(llm).values()}
 
 
 def _train_parts(llm: Any, config: LanguageModelConfig, vocabulary: EcgVocabulary) -> Any:
     """Freeze the base; add and unfreeze what the settings name."""
+    rows = _rows_to_train(llm, vocabulary) if "new_rows" in config.trains else None
+    if "lora" in config.trains or rows is not None:
+        llm = _with_adapters(llm, config, rows)
+    else:
+        llm.requires_grad_(False)
+    if "norms" in config.trains:
+        for module in llm.modules():
+            if "norm" in type(module).__name__.lower():
+                module.requires_grad_(True)
+    for weight in llm.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return llm
+
+
+def _with_adapters(llm: Any, config: LanguageModelConfig, rows: dict[str, list[int]] | None) -> Any:
+    """Return the frozen base with LoRA, trained rows, or both.
+
+    Raises:
+        EcgError: this kind of base cannot have them, with peft's reason.
+    """
     from peft import LoraConfig, TrainableTokensConfig, get_peft_model
 
-    trains = config.trains
-    rows = _rows_to_train(llm, vocabulary) if "new_rows" in trains else None
-    if "lora" in trains:
-        lora = LoraConfig(
+    adapters: Any
+    if "lora" in config.trains:
+        adapters = LoraConfig(
             r=config.lora_rank,
             lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft takes any number
             lora_dropout=config.lora_dropout,
@@ -318,20 +244,65 @@ def _train_parts(llm: Any, config: LanguageModelConfig, vocabulary: EcgVocabular
             target_modules=list(config.lora_targets) or "all-linear",
             trainable_token_indices=rows,
         )
-        llm = get_peft_model(llm, lora)
-    elif rows is not None:
-        indices = next(iter(rows.values()))
-        tokens = TrainableTokensConfig(
-            token_indices=indices, target_modules=list(rows), task_type="CAUSAL_LM"
-        )
-        llm = get_peft_model(llm, tokens)
     else:
-        llm.requires_grad_(False)
-    if "norms" in trains:
-        for module in llm.modules():
-            if "norm" in type(module).__name__.lower():
-                module.requires_grad_(True)
-    for weight in llm.parameters():
-        if weight.requires_grad:
-            weight.data = weight.data.float()
+        tables = rows or {}
+        adapters = TrainableTokensConfig(
+            token_indices=next(iter(tables.values())),
+            target_modules=list(tables),
+            task_type="CAUSAL_LM",
+        )
+    try:
+        llm = get_peft_model(llm, adapters)
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as cause:
+        raise EcgError(
+            f"model.tuning={config.tuning} does not fit language model {config.llm!r}: "
+            f"{first_line(cause)}; set model.lora_dropout=0 if it is about dropout (experts that "
+            "lie in one tensor), name linear layers of the decoder in model.lora_targets, or set "
+            "model.tuning=full"
+        ) from cause
+    for table in trained_tables(llm):
+        _keep_bias(table, config.llm)
     return llm
+
+
+def trained_tables(llm: Any) -> list[Any]:
+    """Return peft's layers around the tables whose new rows train."""
+    from peft.tuners.trainable_tokens import TrainableTokensLayer
+
+    return [module for module in llm.modules() if isinstance(module, TrainableTokensLayer)]
+
+
+def drops_bias(table: Any) -> bool:
+    """Tell whether peft's layer around an output table leaves the table's bias out.
+
+    It does (huggingface/peft issue 3649) in Phi, GPT-J and CodeGen, whose heads have one.
+    """
+    return any(hook is _add_bias for hook in table._forward_hooks.values())
+
+
+def _keep_bias(table: Any, name: str) -> None:
+    """Make an untrained layer around a table give what the table gives; EcgError if it cannot."""
+    base = table.get_base_layer()
+    if isinstance(base, nn.Linear):
+        example = base.weight.new_ones(1, base.in_features)
+    else:
+        example = torch.arange(4, device=base.weight.device)[None]
+    with torch.no_grad():
+        wanted, given = base(example), table(example)
+        if torch.equal(wanted, given):
+            return
+        if getattr(base, "bias", None) is not None:
+            table.register_forward_hook(_add_bias)
+        if not torch.allclose(wanted, table(example), rtol=1e-2, atol=1e-4):
+            raise EcgError(
+                f"the rows of language model {name!r} cannot be trained by themselves: peft's "
+                f"layer around its {type(base).__name__} does not give what that gives; set "
+                "model.tuning=full, or keep the new rows frozen (model.new_rows=frozen_mean)"
+            )
+
+
+def _add_bias(table: Any, inputs: Any, output: Tensor) -> Tensor | None:
+    """Forward hook: add the bias where peft multiplies with the table alone."""
+    if table.merged or table.disable_adapters or not table.active_adapters:
+        return None
+    return output + table.get_base_layer().bias.to(output.dtype)

@@ -11,11 +11,12 @@ _LOADING = {
 model = AutoModelForCausalLM.from_pretrained("FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")""",
     "adapter": """from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 base = AutoModelForCausalLM.from_pretrained("{base}")
 base.resize_token_embeddings({rows}, mean_resizing=False)
+base.generation_config = GenerationConfig.from_pretrained("FOLDER")
 model = PeftModel.from_pretrained(base, "FOLDER")""",
 }
 
@@ -65,8 +66,8 @@ not a medical device and must not be used for diagnosis.
 ```python
 {loading}
 ```
-`generation_config.json` makes `generate` greedy and keeps it to text; for an adapter pass
-`generation_config=GenerationConfig.from_pretrained("FOLDER")`.
+`generation_config.json` makes `generate` greedy and keeps it to text, whatever the base's own
+settings ask for.
 `ecg_fairseq.json` tells the prompt layout and the row of every ECG token, `ecg_tokenizer.json` and
 `recipe.json` how a recording becomes tokens. A question that contains the name of an ECG token
 (`signal_12`) would be read as that token by this tokenizer; encode questions with

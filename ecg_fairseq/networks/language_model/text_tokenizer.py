@@ -22,8 +22,12 @@ class TextTokenizer:
     Args:
         tokenizer: a transformers fast tokenizer.
         source: the folder or hub name it came from, or ``"corpus"``.
-        num_rows: embedding rows of the language model that belongs to it; some families pad their
-            table beyond the tokenizer's size.
+        num_rows: embedding rows of the language model that belongs to it; 0 where there is none.
+            Some families pad their table beyond the tokenizer's size, and some tokenizers got
+            special tokens (such as ``[PAD]``) for which the table has no rows: those are not used.
+
+    Raises:
+        EcgError: words, or the tokens around a sequence, have no row in the model's table.
     """
 
     def __init__(self, tokenizer: Any, source: str, num_rows: int = 0) -> None:
@@ -33,7 +37,8 @@ class TextTokenizer:
         tokenizer.backend_tokenizer.no_padding()
         self.tokenizer = tokenizer
         self.source = source
-        self.num_rows = max(num_rows, self.size)
+        self.num_rows = num_rows or self.size
+        self._refuse_words_without_rows()
 
     @property
     def size(self) -> int:
@@ -55,12 +60,25 @@ class TextTokenizer:
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
     def encode_special(self, text: str) -> list[int]:
-        """Return the ids of a layout's fixed text, in which special tokens count as such."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        """Return the ids of a layout's fixed text, in which special tokens count as such.
+
+        Raises:
+            EcgError: one of them has no row in the model's table.
+        """
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        if ids and max(ids) >= self.num_rows:
+            name = self.tokenizer.convert_ids_to_tokens(max(ids))
+            raise EcgError(
+                f"the prompt layout writes {name!r}, which the text tokenizer {self.source!r} "
+                f"knows but for which the model has no row ({self.num_rows} rows); choose another "
+                "task.prompt_layout, or give the model rows for it"
+            )
+        return ids
 
     def token_id(self, token: str) -> int | None:
         """Return the id of a token by its name, or None where there is none."""
-        return self.tokenizer.get_vocab().get(token)
+        found = self.tokenizer.get_vocab().get(token)
+        return found if found is not None and found < self.num_rows else None
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text; each distinct text is tokenised once."""
@@ -77,6 +95,59 @@ class TextTokenizer:
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return " ".join(text.split())
+
+    def misread(self, texts: Iterable[str]) -> list[tuple[str, str]]:
+        """Return the distinct texts that do not come back as they were, each with what does.
+
+        Blanks do not count: answers are one line of words.
+        """
+        if self.source == "corpus":
+            return []  # bytes are its alphabet
+        distinct = [" ".join(text.split()) for text in dict.fromkeys(texts)]
+        back = [self.decode(ids) for ids in self.encode_many(distinct)]
+        return [pair for pair in zip(distinct, back, strict=True) if pair[0] != pair[1]]
+
+    def loss_in_words(self, texts: Sequence[str], what: str) -> str:
+        """Say which texts this tokenizer cannot write; empty where it can write all.
+
+        Args:
+            texts: questions, answers, ...
+            what: what they are.
+        """
+        wrong = self.misread(texts)
+        if not wrong:
+            return ""
+        unknown = self.tokenizer.unk_token_id
+        lost = [pair for pair in wrong if unknown in self.encode(pair[0])]
+        text, back = (lost or wrong)[0]
+        how = "loses letters of" if lost else "changes"
+        return (
+            f"the text tokenizer {self.source!r} {how} {len(lost or wrong)} of "
+            f"{len(set(texts))} distinct {what}: {text!r} becomes {back!r}, so such words can "
+            "neither be told apart nor answered; write them in letters that it knows, or choose a "
+            "tokenizer that writes every text (byte-level, such as GPT-2's; or "
+            "task.text_tokenizer=corpus)"
+        )
+
+    def _refuse_words_without_rows(self) -> None:
+        """Refuse a tokenizer that could write ids beyond the model's table; EcgError."""
+        if self.size <= self.num_rows:
+            return
+        added = self.tokenizer.added_tokens_decoder
+        names = {row: token for token, row in self.tokenizer.get_vocab().items()}
+        words = [
+            names[row]
+            for row in sorted(names)
+            if row >= self.num_rows
+            and (row not in added or not added[row].special or row in (self.bos_id, self.eos_id))
+        ]
+        if words:
+            raise EcgError(
+                f"text tokenizer {self.source!r} has {self.size} tokens but the model beside it "
+                f"only {self.num_rows} rows, so {len(words)} tokens could not be read "
+                f"({', '.join(words[:3])}); give the model rows for them "
+                "(resize_token_embeddings) and save it, or take the tokenizer it was made with"
+            )
 
     def sha256(self) -> str:
         """Hash of the vocabulary and merge rules."""
@@ -138,7 +209,7 @@ def _rows_of_model(name: str) -> int:
 
     try:
         shape = AutoConfig.from_pretrained(name, trust_remote_code=False)
-        return int(shape.get_text_config().vocab_size)
+        return int(getattr(shape.get_text_config(), "vocab_size", 0))
     except Exception as cause:
         settings = Path(name) / "config.json"
         if settings.is_file():

@@ -12,6 +12,7 @@ import torch
 from ecg_fairseq.errors import CheckpointError, EcgError, RecordError
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.language_model.answering import (
+    DEFAULT_NEW_TOKENS,
     DecodingOptions,
     generate_answers,
     pack_candidates,
@@ -48,11 +49,13 @@ class Answer:
         text: what the model wrote.
         log_probability: natural log probability of the text, end token included.
         options: (option, natural log probability) of a closed set, in the order given.
+        is_cut: it reached the longest answer allowed and did not end.
     """
 
     text: str
     log_probability: float
     options: tuple[tuple[str, float], ...] = ()
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class TrainedSystem:
         max_sequence: longest sequence it was trained with.
         source: the training data.
         num_updates: training updates behind the weights.
+        longest_answer: tokens that an answer may have unless more are asked for: those of the
+            longest training answer, and at least :data:`answering.DEFAULT_NEW_TOKENS`.
     """
 
     model: EcgLanguageModel
@@ -74,6 +79,7 @@ class TrainedSystem:
     max_sequence: int
     source: Provenance
     num_updates: int
+    longest_answer: int = DEFAULT_NEW_TOKENS
 
     @property
     def split_hash(self) -> str:
@@ -143,14 +149,24 @@ class TrainedSystem:
             records: one recording, or two to compare.
             question: in the words the model was trained on.
             options: a closed set to score besides the free text.
-            decoding: greedy by default.
+            decoding: by default greedy, and as long as the training answers were.
             header: as for :meth:`prompt`.
         """
         prompt = self.prompt(records, question, header)
         ids, mask = (torch.from_numpy(a) for a in pad_left([prompt], self.vocabulary.pad_id))
-        ((rows, scores),) = generate_answers(self.model, ids, mask, decoding or DecodingOptions())
+        decoding = decoding or DecodingOptions(max_new_tokens=self.longest_answer)
+        ((rows, scores),) = generate_answers(self.model, ids, mask, decoding)
         text = self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
-        return Answer(text, float(scores.sum()), self._score_options(prompt, options))
+        is_cut = self.layout.ends_with_eos and int(rows[-1]) != self.vocabulary.eos_id
+        return Answer(text, float(scores.sum()), self._score_options(prompt, options), is_cut)
+
+    def notes(self, question: str, options: Sequence[str] = ()) -> list[str]:
+        """Say what the text tokenizer cannot write of a question and its options."""
+        said = (
+            self.text_tokenizer.loss_in_words([question], "questions"),
+            self.text_tokenizer.loss_in_words(options, "options"),
+        )
+        return [sentence for sentence in said if sentence]
 
     def _score_options(
         self, prompt: np.ndarray, options: Sequence[str]
@@ -205,7 +221,16 @@ def system_of_state(state: dict[str, Any], path: Path | str) -> TrainedSystem:
         int(task["max_sequence"]),
         Provenance.from_state(task, path),
         _num_updates(state),
+        longest_answer(task),
     )
+
+
+def longest_answer(task_state: dict[str, Any]) -> int:
+    """Return the tokens that answers may have by default; see :class:`TrainedSystem`.
+
+    Checkpoints from before this was noted leave it at the default.
+    """
+    return max(DEFAULT_NEW_TOKENS, int(task_state.get("longest_answer", 0)))
 
 
 def embedded_tokens(task_state: dict[str, Any]) -> EcgTokens:

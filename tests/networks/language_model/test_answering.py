@@ -134,6 +134,71 @@ def test_sampling_is_repeatable_by_seed(model):
         assert max(rows) < model.vocabulary.num_text_rows
 
 
+def test_sampling_heeds_neither_batch_nor_order(model):
+    prompts = prompts_of(model)
+    options = {"do_sample": True, "temperature": 3.0, "seed": 5}
+    together = [rows.tolist() for rows, _ in answer(model, prompts, **options)]
+    backwards = [rows.tolist() for rows, _ in answer(model, prompts[::-1], **options)]
+    alone = [answer(model, [prompt], **options)[0][0].tolist() for prompt in prompts]
+    assert together == backwards[::-1] == alone
+    longer = answer(model, prompts, max_new_tokens=20, **options)
+    for rows, (more, _) in zip(together, longer, strict=True):
+        assert more.tolist()[: len(rows)] == rows
+
+
+def test_sampling_leaves_the_programs_own_random_numbers_alone(model):
+    before = torch.get_rng_state()
+    answer(model, prompts_of(model), do_sample=True)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_score_of_a_sampled_answer_is_its_own(model):
+    for prompt in prompts_of(model):
+        ((rows, scores),) = answer(model, [prompt], do_sample=True, temperature=3.0)
+        (as_candidate,) = score(model, prompt, [rows.tolist()])
+        torch.testing.assert_close(scores, as_candidate, rtol=0, atol=1e-4)
+
+
+def test_draws_follow_the_models_probabilities():
+    """First tokens of one prompt under 3,000 keys against softmax at the temperature."""
+    model = build(TEXT, llm="tiny")
+    prompt = prompts_of(model)[0]
+    count = 3000
+    ids = torch.from_numpy(prompt)[None].expand(count, -1)
+    options = DecodingOptions(max_new_tokens=1, do_sample=True, temperature=0.5)
+    keys = [str(number) for number in range(count)]
+    drawn = generate_answers(model, ids, torch.ones_like(ids), options, keys=keys)
+    with torch.no_grad():
+        logits = model(ids[:1], torch.arange(len(prompt))[None])[0, -1]
+    wanted = (logits[: TEXT.num_rows].double() / 0.5).softmax(-1).numpy()
+    given = np.bincount([int(rows[0]) for rows, _ in drawn], minlength=TEXT.num_rows) / count
+    spread = np.sqrt(wanted * (1 - wanted) / count)
+    assert (abs(given - wanted) < 5 * spread + 1 / count).all()
+
+
+def test_equal_rows_are_told_apart_by_keys(model):
+    prompt = prompts_of(model)[0]
+    ids = torch.from_numpy(prompt)[None].expand(6, -1)
+    options = DecodingOptions(max_new_tokens=12, do_sample=True, temperature=3.0)
+    ask = {"keys": list("abcabc")}
+    texts = [r.tolist() for r, _ in generate_answers(model, ids, ids * 0 + 1, options, **ask)]
+    assert texts[:3] == texts[3:]
+    assert texts[0] != texts[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_new_tokens": 0}, r"answers of 0 tokens.*at least 1"),
+        ({"do_sample": True, "temperature": 0.0}, r"temperature 0 cannot.*--sampling"),
+        ({"do_sample": True, "temperature": float("nan")}, r"temperature nan cannot"),
+    ],
+)
+def test_decoding_options_out_of_range_are_named(options, message):
+    with pytest.raises(EcgError, match=message):
+        DecodingOptions(**options)
+
+
 def test_an_answer_that_the_positions_cannot_hold_is_refused(model):
     prompt = np.full(250, 5)
     with pytest.raises(EcgError, match=r"258 positions.*has 256.*max_new_tokens"):
