@@ -17,6 +17,7 @@ from ecg_fairseq.networks.language_model.answering import (
     pack_candidates,
     score_candidates,
 )
+from ecg_fairseq.networks.language_model.asked import Asked
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.layout import (
@@ -48,11 +49,13 @@ class Answer:
         text: what the model wrote.
         log_probability: natural log probability of the text, end token included.
         options: (option, natural log probability) of a closed set, in the order given.
+        windows: what the model wrote about each window, where all were asked about.
     """
 
     text: str
     log_probability: float
     options: tuple[tuple[str, float], ...] = ()
+    windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class TrainedSystem:
         max_sequence: longest sequence it was trained with.
         source: the training data.
         num_updates: training updates behind the weights.
+        asked: what it was asked in training; None where an older checkpoint does not say it.
     """
 
     model: EcgLanguageModel
@@ -74,6 +78,7 @@ class TrainedSystem:
     max_sequence: int
     source: Provenance
     num_updates: int
+    asked: Asked | None = None
 
     @property
     def split_hash(self) -> str:
@@ -90,8 +95,8 @@ class TrainedSystem:
         """Builds prompts of the layout."""
         return PromptBuilder(self.layout, self.vocabulary, self.text_tokenizer)
 
-    def ecg_rows(self, record: EcgRecord) -> np.ndarray:
-        """Prepare and encode a recording's first window; return vocabulary rows (S,).
+    def segments(self, record: EcgRecord) -> np.ndarray:
+        """Prepare a recording of any length; return float32 (N, L, T), N at least 1.
 
         Raises:
             RecordError: the recording does not fit the recipe.
@@ -105,16 +110,59 @@ class TrainedSystem:
                 f"record {record.record_id} is shorter than one window of recipe "
                 f"{self.recipe.name}; {record.signal.shape[1] / record.fs_hz:.1f} s were given"
             )
-        (ids,) = self.ecg_tokenizer.encode(segments[:1])
+        return segments
+
+    def ecg_rows(self, record: EcgRecord) -> np.ndarray:
+        """Prepare and encode a recording's first window; return vocabulary rows (S,).
+
+        Raises:
+            RecordError: the recording does not fit the recipe.
+        """
+        return self._rows_of(self.segments(record)[0])
+
+    def _rows_of(self, segment: np.ndarray) -> np.ndarray:
+        """Encode a segment (L, T); return vocabulary rows (S,)."""
+        (ids,) = self.ecg_tokenizer.encode(segment[None])
         return self.vocabulary.rows_of(ids)
 
+    def check_num_recordings(self, count: int) -> None:
+        """Refuse a number of recordings in one question that no training question had.
+
+        Where an older checkpoint does not say it, the prompt layout decides.
+
+        Raises:
+            EcgError: names what the model was trained on.
+        """
+        self.builder.check_recordings(count)
+        if self.asked is None or count in self.asked.num_recordings:
+            return
+        known = ", ".join(map(str, sorted(self.asked.num_recordings)))
+        instead = "give them one by one" if count > 1 else "give what it compares with --compare"
+        raise EcgError(
+            f"the model was trained on questions about {known} recording(s) at a time, this one is "
+            f"about {count}; {instead}"
+        )
+
     def prompt(self, records: Sequence[EcgRecord], question: str, header: str = "") -> np.ndarray:
-        """Return the prompt (S,) of a question about these recordings.
+        """Return the prompt (S,) about the first window; arguments as :meth:`prompts`."""
+        return self.prompts(records, question, header)[0]
+
+    def prompts(
+        self,
+        records: Sequence[EcgRecord],
+        question: str,
+        header: str = "",
+        all_windows: bool = False,
+    ) -> list[np.ndarray]:
+        """Return the prompt (S,) of a question about the first window of these recordings, or one
+        about each window.
 
         Args:
-            records: one recording, or more where the layout has a place for them.
+            records: one recording, or more where the layout has a place for them, which then go
+                window by window as in training.
             question: in the words the model was trained on.
             header: what is known of the patient, where the layout asks for it.
+            all_windows: ask about all windows that every one of the recordings has.
 
         Raises:
             EcgError: the question is empty.
@@ -124,10 +172,15 @@ class TrainedSystem:
             raise EcgError("the question is empty; ask in the words the model was trained on")
         builder = self.builder
         text = self.text_tokenizer.encode(builder.question_text(question, header))
-        ecgs = [self.ecg_rows(record) for record in records]
         name = records[0].record_id
-        ecgs = builder.fit(ecgs, len(text), self.max_sequence, False, name, header=header)
-        return builder.prompt(text, ecgs, header)
+        prompts = []
+        for windows in zip(*(self.segments(record) for record in records), strict=False):
+            ecgs = [self._rows_of(segment) for segment in windows]
+            ecgs = builder.fit(ecgs, len(text), self.max_sequence, False, name, header=header)
+            prompts.append(builder.prompt(text, ecgs, header))
+            if not all_windows:
+                break
+        return prompts
 
     def answer(
         self,
@@ -136,6 +189,7 @@ class TrainedSystem:
         options: Sequence[str] = (),
         decoding: DecodingOptions | None = None,
         header: str = "",
+        all_windows: bool = False,
     ) -> Answer:
         """Answer one question.
 
@@ -144,13 +198,34 @@ class TrainedSystem:
             question: in the words the model was trained on.
             options: a closed set to score besides the free text.
             decoding: greedy by default.
-            header: as for :meth:`prompt`.
+            header: as for :meth:`prompts`.
+            all_windows: judge by all windows instead of the first: each is asked about, and of what
+                the model wrote that answer is taken whose mean log probability over the windows is
+                the highest; options have their mean as well.
         """
-        prompt = self.prompt(records, question, header)
+        prompts = self.prompts(records, question, header, all_windows)
+        written = [self._written(prompt, decoding or DecodingOptions()) for prompt in prompts]
+        scored = self._mean_scores(prompts, options)
+        if len(prompts) == 1:
+            return Answer(*written[0], scored)
+        texts = [text for text, _ in written]
+        means = self._mean_scores(prompts, list(dict.fromkeys(texts)))
+        best, log_probability = max(means, key=lambda item: item[1])
+        return Answer(best, log_probability, scored, tuple(texts))
+
+    def _written(self, prompt: np.ndarray, decoding: DecodingOptions) -> tuple[str, float]:
+        """Return what the model writes behind a prompt, and its log probability."""
         ids, mask = (torch.from_numpy(a) for a in pad_left([prompt], self.vocabulary.pad_id))
-        ((rows, scores),) = generate_answers(self.model, ids, mask, decoding or DecodingOptions())
+        ((rows, scores),) = generate_answers(self.model, ids, mask, decoding)
         text = self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
-        return Answer(text, float(scores.sum()), self._score_options(prompt, options))
+        return text, float(scores.sum())
+
+    def _mean_scores(
+        self, prompts: Sequence[np.ndarray], options: Sequence[str]
+    ) -> tuple[tuple[str, float], ...]:
+        """Return (option, mean of its log probabilities behind each of the prompts)."""
+        scores = [[score for _, score in self._score_options(one, options)] for one in prompts]
+        return tuple(zip(options, np.mean(scores, axis=0).tolist(), strict=True))
 
     def _score_options(
         self, prompt: np.ndarray, options: Sequence[str]
@@ -205,6 +280,7 @@ def system_of_state(state: dict[str, Any], path: Path | str) -> TrainedSystem:
         int(task["max_sequence"]),
         Provenance.from_state(task, path),
         _num_updates(state),
+        Asked.from_state(task),
     )
 
 

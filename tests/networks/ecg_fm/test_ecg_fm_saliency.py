@@ -34,7 +34,7 @@ def test_integrated_gradients_add_up_to_the_logit(build: Build, signals: Tensor)
 
 @pytest.fixture
 def waves() -> Tensor:
-    """Twelve segments with bumps of several rates, leads of several heights, and noise: z-scored."""
+    """Twelve segments with bumps of several rates and heights, and noise: z-scored."""
     random = torch.Generator().manual_seed(5)
     time = torch.arange(320) / 100
     rates = 1 + torch.rand(12, 1, 1, generator=random)
