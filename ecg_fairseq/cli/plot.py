@@ -184,7 +184,7 @@ def _baselines(arguments: argparse.Namespace, system: "TrainedEncoder") -> "Tens
         raise EcgError("--baseline is what --saliency integrated compares with; give both")
     from ecg_fairseq.data.signals.embeddings import check_folder
     from ecg_fairseq.data.signals.segment_folder import SegmentFolder
-    from ecg_fairseq.networks.encoders.baselines import training_segments
+    from ecg_fairseq.networks.encoders.integrated_gradients.baselines import training_segments
     from ecg_fairseq.records.segments.segment_list import SegmentList
 
     folder = SegmentFolder.open(Path(arguments.baseline))

@@ -7,7 +7,7 @@ import pytest
 from toy_encoders import LABELS, make_segment_manifest, save_encoder, save_record, state_of
 
 from ecg_fairseq.cli.main import main
-from ecg_fairseq.networks.encoders.baselines import training_segments
+from ecg_fairseq.networks.encoders.integrated_gradients.baselines import training_segments
 from ecg_fairseq.networks.encoders.record_saliency import (
     GRADIENT_METHODS,
     METHODS,

@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import uniform_filter1d
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.encoders.baselines import NUM_BASELINES
+from ecg_fairseq.networks.encoders.integrated_gradients.baselines import NUM_BASELINES
 from ecg_fairseq.networks.encoders.saliency import (
     attention_of,
     attention_rollout,

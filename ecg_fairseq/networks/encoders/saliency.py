@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.encoders.baselines import phase_shuffled
 from ecg_fairseq.networks.encoders.classifier import FinetunedEncoder
 from ecg_fairseq.networks.encoders.encoder import AttentiveEncoder, Encoder
-from ecg_fairseq.networks.encoders.quadrature import (
+from ecg_fairseq.networks.encoders.integrated_gradients.baselines import phase_shuffled
+from ecg_fairseq.networks.encoders.integrated_gradients.quadrature import (
     MOST_POINTS,
     TOLERANCE,
     Explained,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.encoders import quadrature
-from ecg_fairseq.networks.encoders.baselines import phase_shuffled
+from ecg_fairseq.networks.encoders.integrated_gradients import quadrature
+from ecg_fairseq.networks.encoders.integrated_gradients.baselines import phase_shuffled
 from ecg_fairseq.networks.encoders.saliency import (
     attention_rollout,
     frames_to_samples,

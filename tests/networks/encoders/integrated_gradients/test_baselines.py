@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
-from ecg_fairseq.networks.encoders.baselines import NUM_BASELINES, phase_shuffled
+from ecg_fairseq.networks.encoders.integrated_gradients.baselines import (
+    NUM_BASELINES,
+    phase_shuffled,
+)
 
 
 def beats(num_samples: int = 501) -> Tensor:

@@ -4,8 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ecg_fairseq.networks.encoders import quadrature
-from ecg_fairseq.networks.encoders.quadrature import Explained, fixed_integral, whole_integral
+from ecg_fairseq.networks.encoders.integrated_gradients import quadrature
+from ecg_fairseq.networks.encoders.integrated_gradients.quadrature import (
+    Explained,
+    fixed_integral,
+    whole_integral,
+)
 
 SIGNAL = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
 BASELINES = torch.tensor([[[0.0, 1.0, 0.5], [2.0, 0.0, -1.0]], [[1.0, 0.0, 0.0], [0.0, 1.0, 2.0]]])
