@@ -11,7 +11,9 @@ from ecg_fairseq.errors import EcgError, RecordError, TokenizerError
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
+    from torch import Tensor
 
+    from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
     from ecg_fairseq.records.record import EcgRecord
     from ecg_fairseq.signal.recipe import Recipe
     from ecg_fairseq.tokenizer import EcgTokens
@@ -45,12 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="C", help="shade by what this network looked at")
     parser.add_argument(
         "--saliency",
-        choices=("gradient", "integrated", "attention", "rollout"),
+        choices=("gradient", "integrated", "attention", "rollout", "published-attention"),
         help="with --checkpoint: default gradient (x input) of a classifier's label, else "
-        "attention, ECG-FM's figure",
+        "attention, which is of no label: what each moment receives. published-attention is "
+        "ECG-FM's figure",
     )
     parser.add_argument(
         "--label", help="with --checkpoint: name or number; default: the likeliest label"
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="MANIFEST",
+        help="with --saliency integrated: compare with recordings of its training split; default: "
+        "with the recording's own waves undone (phases drawn anew)",
     )
     parser.add_argument(
         "--labels", metavar="LABEL_DEF.CSV", help="with --checkpoint: names of the labels"
@@ -114,7 +123,7 @@ def _draw(arguments: argparse.Namespace, record: "EcgRecord") -> "Figure":
 def _overlay(arguments: argparse.Namespace, record: "EcgRecord") -> "tuple[np.ndarray | None, str]":
     """Return the scores to shade by, and what they are."""
     if arguments.checkpoint is None:
-        for option in ("saliency", "label", "labels"):
+        for option in ("saliency", "label", "labels", "baseline"):
             if getattr(arguments, option) is not None:
                 raise EcgError(f"--{option} explains a network; give its --checkpoint")
         return None if arguments.scores is None else _read_scores(arguments.scores), ""
@@ -126,26 +135,61 @@ def _overlay(arguments: argparse.Namespace, record: "EcgRecord") -> "tuple[np.nd
 
 def _saliency(arguments: argparse.Namespace, record: "EcgRecord") -> "tuple[np.ndarray, str]":
     """Return a network's saliency for display, and its caption."""
-    from scipy.special import expit
-
-    from ecg_fairseq.networks.encoders.by_recording import aggregate
-    from ecg_fairseq.networks.encoders.record_saliency import METHODS, for_display, record_saliency
+    from ecg_fairseq.networks.encoders.record_saliency import (
+        GRADIENT_METHODS,
+        caption_of,
+        for_display,
+        record_saliency,
+    )
     from ecg_fairseq.networks.trained import open_trained
 
     system = open_trained(arguments.checkpoint).require("embed")
     if arguments.labels is not None:
         system = system.named(arguments.labels)
     method = arguments.saliency or ("gradient" if system.is_classifier else "attention")
-    label, caption = None, METHODS[method]
-    if system.is_classifier:
-        logits = aggregate(system.logits(system.segments(record)), system.labels)
-        label = int(logits.argmax())
-        if arguments.label is not None:
-            label = system.label_number(arguments.label)
-        caption = f"{system.labels[label]} {expit(logits[label]):.2f}: {caption}"
-    elif arguments.label is not None:
-        system.label_number(arguments.label)
-    return for_display(record_saliency(system, record, method, label), method), caption
+    asked = None if arguments.label is None else system.label_number(arguments.label)
+    baselines = _baselines(arguments, system)
+    label, caption = None, caption_of(method, baselines)
+    if method in GRADIENT_METHODS:
+        label, named = _explained_label(system, record, asked)
+        caption = f"{named}: {caption}"
+    elif asked is not None:
+        print(
+            f"warning: saliency {method} is the same for every label, so {system.labels[asked]} "
+            "does not stand in the picture; gradient and integrated explain a label",
+            file=sys.stderr,
+        )
+    found = record_saliency(system, record, method, label, baselines)
+    return for_display(found, method), caption
+
+
+def _explained_label(
+    system: "TrainedEncoder", record: "EcgRecord", asked: int | None
+) -> tuple[int, str]:
+    """Return the column of the label asked about, else the likeliest one, and it in words."""
+    from scipy.special import expit
+
+    from ecg_fairseq.networks.encoders.by_recording import aggregate
+
+    logits = aggregate(system.logits(system.segments(record)), system.labels)
+    label = int(logits.argmax()) if asked is None else asked
+    return label, f"{system.labels[label]} {expit(logits[label]):.2f}"
+
+
+def _baselines(arguments: argparse.Namespace, system: "TrainedEncoder") -> "Tensor | None":
+    """Return training segments to compare with, if a manifest was given."""
+    if arguments.baseline is None:
+        return None
+    if arguments.saliency != "integrated":
+        raise EcgError("--baseline is what --saliency integrated compares with; give both")
+    from ecg_fairseq.data.signals.embeddings import check_folder
+    from ecg_fairseq.data.signals.segment_folder import SegmentFolder
+    from ecg_fairseq.networks.encoders.integrated_gradients.baselines import training_segments
+    from ecg_fairseq.records.segments.segment_list import SegmentList
+
+    folder = SegmentFolder.open(Path(arguments.baseline))
+    check_folder(system, folder, external_test=True)
+    return training_segments(system, SegmentList.load(folder.tsv("train")))
 
 
 def _read_scores(path: Path) -> "np.ndarray":

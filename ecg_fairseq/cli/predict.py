@@ -1,6 +1,7 @@
-"""``ecg-fairseq predict``: one recording in, an answer or label scores out.
+"""``ecg-fairseq predict``: recordings in, an answer or label scores of each out.
 
 The checkpoint decides which: a language model answers a question, a classifier scores its labels.
+Two recordings are compared, in one answer, where that is asked for.
 """
 
 import argparse
@@ -13,12 +14,12 @@ from ecg_fairseq.errors import EcgError, RecordError
 
 if TYPE_CHECKING:
     from ecg_fairseq.networks.encoders.trained_encoder import TrainedEncoder
-    from ecg_fairseq.networks.language_model.trained_system import TrainedSystem
+    from ecg_fairseq.networks.language_model.trained_system import Answer, TrainedSystem
     from ecg_fairseq.records.record import EcgRecord
 
 DEFAULT_QUESTION = "What is the rhythm of this ECG?"
 # Options of either kind of system, by their names among the parsed arguments.
-ANSWERING_OPTIONS = ("question", "options", "max_new_tokens")
+ANSWERING_OPTIONS = ("compare", "question", "options", "max_new_tokens", "windows")
 CLASSIFYING_OPTIONS = ("aggregate", "labels")
 
 
@@ -26,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     from ecg_fairseq.networks.encoders.by_recording import AGGREGATES
 
-    parser.add_argument("record", nargs="+", help="recording of any format; ECG-Byte compares two")
+    parser.add_argument(
+        "record", nargs="*", help="recordings of any format; each gets an answer of its own"
+    )
     parser.add_argument("--checkpoint", required=True, help="checkpoint file of a trained system")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument(
         "--accept-amplitude",
         action="store_true",
@@ -36,6 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     answering = parser.add_argument_group("systems that answer questions (ECG-Byte)")
     answering.add_argument("--question", help=f"in words; default: {DEFAULT_QUESTION}")
+    answering.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="ask one question about two recordings; for models trained on comparisons",
+    )
+    answering.add_argument(
+        "--windows",
+        choices=("first", "all"),
+        help="judge by the first window of a recording, as fairseq-generate does (default), or by "
+        "all: the answer whose mean log probability over the windows is the highest",
+    )
     answering.add_argument("--options", nargs="*", help="closed set of answers to score")
     answering.add_argument(
         "--max-new-tokens",
@@ -61,8 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the answer, or the labels' probabilities."""
     from ecg_fairseq.networks.trained import open_trained
 
+    if bool(arguments.record) == bool(arguments.compare):
+        raise EcgError("name the recordings to judge one by one, or two to compare after --compare")
     # Recordings first: they are read in no time, a language model is not.
-    records = [_plausible(path, arguments.accept_amplitude) for path in arguments.record]
+    paths = arguments.compare or arguments.record
+    records = [_plausible(path, arguments.accept_amplitude) for path in paths]
     trained = open_trained(arguments.checkpoint)
     if trained.can("answer"):
         _refuse(arguments, CLASSIFYING_OPTIONS, "is not a classifier")
@@ -92,7 +110,7 @@ def _say_first_window(records: "list[EcgRecord]", seconds: float) -> None:
         if record.seconds >= 2 * seconds:
             print(
                 f"warning: {record.source}: only the first {seconds:g} s of {record.seconds:g} s "
-                "are judged; cut the recording to ask about another part",
+                "are judged; --windows all judges by all of them",
                 file=sys.stderr,
             )
 
@@ -110,41 +128,61 @@ def _answer(
     from ecg_fairseq.networks.language_model.answering import DecodingOptions
 
     question = DEFAULT_QUESTION if arguments.question is None else arguments.question
+    groups = [records] if arguments.compare else [[record] for record in records]
+    paths = [arguments.compare] if arguments.compare else [[path] for path in arguments.record]
+    system.check_num_recordings(len(groups[0]))
+    if arguments.compare and system.asked is None:
+        _warn(f"{arguments.checkpoint} does not say whether it was trained on comparisons")
     longest = arguments.max_new_tokens
     longest = system.longest_answer if longest is None else longest
     decoding = DecodingOptions(max_new_tokens=longest)
     for text in system.notes(question, arguments.options or []):
-        print(f"warning: {text}", file=sys.stderr)
-    _say_first_window(records, system.recipe.segment_seconds)
-    answer = system.answer(records, question, arguments.options or [], decoding)
-    if answer.is_cut:
-        print(
-            f"warning: the answer did not end within {longest} tokens and is cut there; allow "
-            "more with --max-new-tokens",
-            file=sys.stderr,
-        )
+        _warn(text)
+    all_windows = arguments.windows == "all"
+    if not all_windows:
+        _say_first_window(records, system.recipe.segment_seconds)
+    for group, named in zip(groups, paths, strict=True):
+        options = arguments.options or []
+        answer = system.answer(group, question, options, decoding, all_windows=all_windows)
+        if answer.is_cut:
+            _warn(
+                f"{' and '.join(named)}: the answer did not end within {longest} tokens and is cut "
+                "there; allow more with --max-new-tokens"
+            )
+        _print_answer(arguments, named, question, answer)
+    return 0
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _print_answer(
+    arguments: argparse.Namespace, paths: list[str], question: str, answer: "Answer"
+) -> None:
+    """Print an answer; behind its recording's path where there are several answers."""
     probability = math.exp(answer.log_probability)
     if arguments.json:
         value = {
-            "records": arguments.record,
+            "records": paths,
             "question": question,
             "answer": answer.text,
             "probability": probability,
             "options": {option: math.exp(score) for option, score in answer.options},
         }
+        if answer.windows:
+            value["windows"] = list(answer.windows)
         print(json.dumps(value, ensure_ascii=False))
-        return 0
-    print(f"{answer.text}  (probability {probability:.3f})")
+        return
+    start = f"{paths[0]}: " if len(arguments.record) > 1 else ""
+    print(f"{start}{answer.text}  (probability {probability:.3f})")
     for option, score in answer.options:
         print(f"  {option}: {math.exp(score):.3f}")
-    return 0
 
 
 def _score(
     arguments: argparse.Namespace, system: "TrainedEncoder", records: "list[EcgRecord]"
 ) -> int:
-    if len(records) > 1:
-        raise EcgError(f"{len(records)} recordings were given; a classifier scores one at a time")
     if arguments.labels is not None:
         system = system.named(arguments.labels)
     if not system.has_label_names:
@@ -153,16 +191,24 @@ def _score(
             "label_def.csv, or --labels mimic-iv-ecg for ECG-FM's released classifier",
             file=sys.stderr,
         )
-    value = _label_scores(system, records[0], arguments.aggregate or "mean")
-    if arguments.json:
-        print(json.dumps({"record": arguments.record[0], **value}, ensure_ascii=False))
-        return 0
+    for path, record in zip(arguments.record, records, strict=True):
+        value = _label_scores(system, record, arguments.aggregate or "mean")
+        if arguments.json:
+            print(json.dumps({"record": path, **value}, ensure_ascii=False))
+            continue
+        if len(records) > 1:
+            print(f"{path}:")
+        _print_scores(value)
+    return 0
+
+
+def _print_scores(value: dict[str, Any]) -> None:
+    """Print a line a label, the likeliest first."""
     width = max(len(label) for label in value["labels"])
     ranked = sorted(value["labels"].items(), key=lambda item: -item[1]["logit"])
     for label, scores in ranked:
         parts = "  ".join(f"{number:.3f}" for number in scores["segment_probabilities"])
         print(f"{label:{width}}  {scores['probability']:.3f}   segments {parts}")
-    return 0
 
 
 def _label_scores(system: Any, record: Any, how: str) -> dict[str, Any]:

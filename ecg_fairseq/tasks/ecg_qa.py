@@ -6,7 +6,7 @@ sets. Tokenizers, recipe and split travel in the checkpoint and are checked agai
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -34,6 +34,7 @@ from ecg_fairseq.data.questions.question_dataset import (
     TrainingQuestions,
     no_questions,
     shown_rows,
+    unseen_windows,
 )
 from ecg_fairseq.data.questions.question_texts import (
     refuse_equal_candidates,
@@ -47,6 +48,7 @@ from ecg_fairseq.errors import CheckpointError, EcgError, ManifestError
 from ecg_fairseq.evaluation.answers.blind import blind_partners
 from ecg_fairseq.evaluation.answers.prediction_file import PredictionFile
 from ecg_fairseq.networks.language_model.answering import DecodingOptions
+from ecg_fairseq.networks.language_model.asked import AskedStages
 from ecg_fairseq.networks.language_model.layout import DEFAULT_LAYOUT, load_layout
 from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder, patient_header
 from ecg_fairseq.networks.language_model.text_tokenizer import (
@@ -87,6 +89,7 @@ class EcgQaTask(ProvenanceTask):
         self._num_expected = 0
         self._text_tokenizer: Optional[TextTokenizer] = None
         self._vocabulary: Optional[EcgVocabulary] = None
+        self._asked = AskedStages()
 
     @classmethod
     def setup_task(cls, cfg: EcgQaConfig, **kwargs: Any) -> "EcgQaTask":
@@ -157,7 +160,18 @@ class EcgQaTask(ProvenanceTask):
             "max_sequence": self.max_sequence,
             "prompt_layout": json.dumps(self.layout.to_dict()),
             "longest_answer": self._longest_training_answer,
+            **self._asked.to_state(),
         }
+
+    def begin_with(self, state: Mapping[str, Any], path: Path | str) -> None:
+        """Check a checkpoint that weights are taken from; what it was asked counts as trained."""
+        super().begin_with(state, path)
+        self._asked.begin_with(state.get("task_state") or {})
+
+    def resume_from(self, state: Mapping[str, Any], path: Path | str) -> None:
+        """Check that a checkpoint is of this very training; CheckpointError if not."""
+        super().resume_from(state, path)
+        self._asked.resume_from(state.get("task_state") or {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Adopt a checkpoint's text tokenizer and prompt layout; check that all else matches.
@@ -219,10 +233,13 @@ class EcgQaTask(ProvenanceTask):
             items = self._training_items(questions, tokens)
             allow_cut = split.startswith("train")
             self.datasets[split] = TrainingQuestions(items, *arguments, allow_cut, self.cfg.seed)
-            if split.startswith("train"):
+            if allow_cut:
+                self._asked.train_on(questions)
                 longest = int(items.questions.texts[1].lengths.max(initial=0))
                 self._longest_training_answer = max(self._longest_training_answer, longest)
         else:
+            if unseen := unseen_windows(self.manifest, questions):
+                logger.warning(unseen)
             indices, encoded = self._answering_items(questions)
             items = [[question] for question in encoded]
             say_long_answers([len(q.answer_ids) for q in encoded], self.longest_answer)

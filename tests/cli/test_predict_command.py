@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fairseq_in_process import SMALL, generate, lines_of, train
 from toy_manifest import make_tokenizer
 
@@ -70,10 +71,12 @@ def _predict(capsys, *arguments: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_equals_fairseq_generate(system, tmp_path, capsys):
+def test_equals_fairseq_generate(system, tmp_path, capsys, caplog):
     folder, checkpoint = system
     questions = Manifest.load(folder / "manifest").questions("test")
     text = generate(folder / "manifest", checkpoint, tmp_path)
+    warned = "6 of 6 questions are about recordings of several windows, up to 3: only the first"
+    assert warned in caplog.text
     generated = lines_of(text, "H")
     assert len(generated) == len(questions) == 6
     for number, question in enumerate(questions):
@@ -90,14 +93,103 @@ def test_equals_fairseq_generate(system, tmp_path, capsys):
             assert math.log2(probability) == pytest.approx(float(other), abs=1e-3)
 
 
-def test_two_recordings_and_readable_output(system, capsys):
+def test_several_recordings_get_an_answer_each(system, capsys):
     folder, checkpoint = system
     records = [str(folder / "record0.npy"), str(folder / "record9.npy")]
     question = ["--question", "Is the rate high?", "--options", "yes", "no"]
-    assert main(["predict", *records, "--checkpoint", str(checkpoint), *question]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "(probability " in lines[0]
-    assert [line.split(":")[0] for line in lines[1:]] == ["  yes", "  no"]
+    common = ["--checkpoint", str(checkpoint), *question]
+    alone = [_predict(capsys, one, *common) for one in records]
+    assert main(["predict", *records, *common, "--json", "--max-new-tokens", "4"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == alone
+    assert [one["records"] for one in lines] == [[record] for record in records]
+    assert main(["predict", *records, *common]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    for record, line in zip(records, printed[::3], strict=True):
+        assert line.startswith(f"{record}: ")
+        assert "(probability " in line
+    assert [line.split(":")[0] for line in printed[1:3]] == ["  yes", "  no"]
+
+
+def change_state(checkpoint, out, change):
+    """Write the checkpoint with what ``change`` does to its task state."""
+    state = torch.load(checkpoint, weights_only=True)
+    change(state["task_state"])
+    torch.save(state, out)
+    return ["--checkpoint", str(out), "--max-new-tokens", "4"]
+
+
+def test_comparisons_need_a_model_that_was_trained_on_them(system, tmp_path, capsys):
+    folder, checkpoint = system
+    records = [str(folder / "record0.npy"), str(folder / "record9.npy")]
+    asked = ["--question", "Is the rate high?", "--json"]
+    pair = ["--compare", *records, *asked]
+    error = _fails(capsys, *pair, "--checkpoint", str(checkpoint))
+    assert "trained on questions about 1 recording(s) at a time, this one is about 2" in error
+    assert "one by one" in error
+
+    def with_pairs(state):
+        state["asked"]["num_recordings"] = [1, 2]
+
+    both = change_state(checkpoint, tmp_path / "pairs.pt", with_pairs)
+    assert main(["predict", *pair, *both]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["records"] == records
+    assert "comparisons" not in captured.err
+    # The order counts: two recordings are in one prompt.
+    assert main(["predict", "--compare", *records[::-1], *asked, *both]) == 0
+    swapped = json.loads(capsys.readouterr().out)
+    assert swapped["probability"] != json.loads(captured.out)["probability"]
+    # A checkpoint of an earlier version does not say it.
+    older = change_state(checkpoint, tmp_path / "older.pt", lambda state: state.pop("asked"))
+    assert main(["predict", *pair, *older]) == 0
+    assert "does not say whether it was trained on comparisons" in capsys.readouterr().err
+
+    def pairs_only(state):
+        state["asked"]["num_recordings"] = [2]
+
+    only = change_state(checkpoint, tmp_path / "only.pt", pairs_only)
+    assert "--compare" in _fails(capsys, records[0], *asked, *only)
+
+
+def test_words_that_were_never_trained_are_warned_of(system, tmp_path, capsys):
+    folder, checkpoint = system
+    record, good = str(folder / "record0.npy"), ["--checkpoint", str(checkpoint)]
+    question = ["--max-new-tokens", "4", "--question"]
+    assert (
+        main(["predict", record, *good, *question, "Is the Axis HIGH, or the axis deviated?"]) == 0
+    )
+    error = capsys.readouterr().err
+    assert "no question that the model was trained on has the words axis, or, deviated" in error
+    assert main(["predict", record, *good, *question, "what IS the rate?"]) == 0
+    assert "words" not in capsys.readouterr().err
+    older = change_state(checkpoint, tmp_path / "older.pt", lambda state: state.pop("asked"))
+    assert main(["predict", record, *older, "--question", "Axis deviated?"]) == 0
+    assert "words" not in capsys.readouterr().err
+
+
+def test_all_windows_are_judged_together(system, tmp_path, capsys):
+    """The mean over windows of what each window says alone."""
+    folder, checkpoint = system
+    record, good = str(folder / "record3.npy"), ["--checkpoint", str(checkpoint)]
+    question = ["--question", "Is the rate high?", "--options", "yes", "no"]
+    whole = _predict(capsys, record, *good, *question, "--windows", "all")
+    signal, alone = np.load(record), []
+    for window in range(3):
+        part = tmp_path / f"part{window}.npy"
+        np.save(part, signal[:, 2 * FS_HZ * window : 2 * FS_HZ * (window + 1)])
+        part.with_suffix(".json").write_text((folder / "record0.json").read_text())
+        alone.append(_predict(capsys, str(part), *good, *question))
+    assert len(whole["windows"]) == 3
+    assert whole["answer"] in whole["windows"]
+    for option, probability in whole["options"].items():
+        logs = [math.log(one["options"][option]) for one in alone]
+        assert math.log(probability) == pytest.approx(np.mean(logs), abs=0.2)
+    first = _predict(capsys, record, *good, *question)
+    assert first["answer"] == whole["windows"][0]
+    assert "windows" not in first
+    assert main(["predict", record, *good, *question, "--windows", "all"]) == 0
+    assert "only the first" not in capsys.readouterr().err
 
 
 def _fails(capsys, *arguments: str) -> str:
@@ -150,7 +242,7 @@ def test_odd_signals_are_warned_of_and_sound_ones_are_not(system, tmp_path, caps
     assert main(["predict", str(folder / "record0.npy"), *good]) == 0
     first = capsys.readouterr().err
     assert "mV" not in first
-    assert "only the first 2 s of 6 s are judged" in first
+    assert "only the first 2 s of 6 s are judged; --windows all" in first
     assert main(["predict", save_scaled(folder, tmp_path, 0.05), *good]) == 0
     assert "is its unit right?" in capsys.readouterr().err
 

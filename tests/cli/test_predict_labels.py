@@ -58,6 +58,19 @@ def test_text_is_sorted_and_complete(files, capsys) -> None:
     assert output.err == ""
 
 
+def test_several_recordings_are_scored_one_by_one(files, tmp_path, capsys) -> None:
+    other = str(save_record(tmp_path / "other.npy", seconds=6.0, seed=5))
+    words = [files["long"], other, "--checkpoint", files["c"]]
+    assert main(["predict", *words, "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    alone = [scores(capsys, one, "--checkpoint", files["c"]) for one in words[:2]]
+    assert lines == alone
+    assert main(["predict", *words]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [printed[0], printed[len(LABELS) + 1]] == [f"{files['long']}:", f"{other}:"]
+    assert len(printed) == 2 * (len(LABELS) + 1)
+
+
 def test_names_come_from_a_file_where_the_checkpoint_has_none(files, tmp_path, capsys) -> None:
     save_encoder(tmp_path / "nameless.pt")
     words = ["predict", files["long"], "--checkpoint", str(tmp_path / "nameless.pt")]
@@ -80,8 +93,16 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_failures_are_one_sentence(files, tmp_path, capsys) -> None:
     good = ["--checkpoint", files["c"]]
     assert "at least 5 s" in fails(capsys, files["short"], *good)
-    assert "one at a time" in fails(capsys, files["long"], files["long"], *good)
-    for option in (["--question", "Why?"], ["--options", "yes"], ["--max-new-tokens", "3"]):
+    assert "name the recordings" in fails(capsys, *good)
+    pair = ["--compare", files["long"], files["long"]]
+    assert "leave out --compare" in fails(capsys, *pair, *good)
+    assert "name the recordings" in fails(capsys, files["long"], *pair, *good)
+    for option in (
+        ["--question", "Why?"],
+        ["--options", "yes"],
+        ["--max-new-tokens", "3"],
+        ["--windows", "all"],
+    ):
         assert f"leave out {option[0]}" in fails(capsys, files["long"], *good, *option)
     (tmp_path / "two.csv").write_text("name,n\nA,1\nB,1\n")
     assert "2 labels" in fails(capsys, files["long"], *good, "--labels", str(tmp_path / "two.csv"))

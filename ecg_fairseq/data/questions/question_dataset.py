@@ -32,6 +32,7 @@ from ecg_fairseq.networks.language_model.prompt import (
 from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.questions.question import Question
+from ecg_fairseq.records.questions.question_file import Questions
 from ecg_fairseq.records.record_row import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -231,6 +232,21 @@ def shown_rows(manifest: Manifest, question: Question) -> list[tuple[int, ...]]:
     if windows < 1:
         raise no_whole_window(question.id)
     return [tuple(record.first_row + k for record in records) for k in range(windows)]
+
+
+def unseen_windows(manifest: Manifest, questions: Questions) -> str:
+    """Return one sentence on recordings of which only the first window is judged; empty if none."""
+    columns, table = questions.columns, manifest.records
+    windows = table.num_segments[table.lines_of(columns.record_ids)]
+    fewest = np.minimum.reduceat(windows, columns.first_records[:-1])
+    longer = int((fewest > 1).sum())
+    if not longer:
+        return ""
+    return (
+        f"{longer:,} of {len(questions):,} questions are about recordings of several windows, up "
+        f"to {int(fewest.max())}: only the first window is judged, as `ecg-fairseq predict` does "
+        "without --windows all"
+    )
 
 
 def pack_by_ecg(

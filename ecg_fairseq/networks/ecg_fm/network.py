@@ -169,14 +169,18 @@ class EcgTransformer(nn.Module):
         )
 
     def _convolve(self, source: Tensor) -> Tensor:
-        """Return frames (B, C, F); the gradient is scaled, or not computed at all."""
+        """Return frames (B, C, F); the gradient is scaled, or not computed at all.
+
+        Saliency asks for the gradient of the signal, which ``feature_grad_mult`` leaves whole: it
+        is a device of training, and would make what is explained smaller or nothing.
+        """
         factor = self.config.feature_grad_mult
-        # Saliency asks for the gradient of the signal, also where the convolutions are frozen.
         if factor <= 0 and not source.requires_grad:
             with torch.no_grad():
                 return self.feature_extractor(source)
         features = self.feature_extractor(source)
-        if factor not in (0.0, 1.0) and features.requires_grad:
+        is_explained = source.requires_grad and not self.training
+        if factor not in (0.0, 1.0) and features.requires_grad and not is_explained:
             features.register_hook(lambda gradient: gradient * factor)
         return features
 

@@ -1,8 +1,12 @@
 """Which leads, samples and frames a finetuned network looked at.
 
-Gradients explain a logit, per lead and sample; attention only says where frames looked, whatever
-for. ECG-FM's figure shows :func:`largest_attention` of the last layer.
+Gradients explain a logit, per lead and sample. Attention only says where frames looked, whatever
+for: :func:`received_attention` in the last layer, :func:`attention_rollout` through all of them.
+ECG-FM's figure shows :func:`largest_attention`, which says how sharply each frame looks and not
+where.
 """
+
+import logging
 
 import torch
 from torch import Tensor
@@ -10,6 +14,16 @@ from torch import Tensor
 from ecg_fairseq.errors import EcgError
 from ecg_fairseq.networks.encoders.classifier import FinetunedEncoder
 from ecg_fairseq.networks.encoders.encoder import AttentiveEncoder, Encoder
+from ecg_fairseq.networks.encoders.integrated_gradients.baselines import phase_shuffled
+from ecg_fairseq.networks.encoders.integrated_gradients.quadrature import (
+    MOST_POINTS,
+    TOLERANCE,
+    Explained,
+    fixed_integral,
+    whole_integral,
+)
+
+logger = logging.getLogger(__name__)
 
 
 def gradient_times_input(
@@ -32,6 +46,7 @@ def gradient_times_input(
     Raises:
         EcgError: no such label, or the network is in training mode.
     """
+    _check(network, label)
     return _gradient(network, source, label, padding_mask) * source
 
 
@@ -39,21 +54,24 @@ def integrated_gradients(
     network: FinetunedEncoder,
     source: Tensor,
     label: int,
-    num_steps: int = 32,
+    num_steps: int | None = None,
     baseline: Tensor | None = None,
     padding_mask: Tensor | None = None,
 ) -> Tensor:
     """Return integrated gradients (Sundararajan et al., arXiv 1703.01365) of one label's logit.
 
-    Their sum over leads and samples is the logit of the signal less that of the baseline, up to the
-    error of the sum that stands for the integral (middle of each of ``num_steps`` steps).
+    Their sum over leads and samples is the logit of the signal less the mean logit of the
+    baselines, up to the error of the quadrature (Gauss-Legendre) that stands for the integral.
 
     Args:
         network: in evaluation mode.
         source: (B, L, T), z-scored.
         label: column of the logits.
-        num_steps: points on the way from baseline to signal.
-        baseline: (B, L, T) or broadcastable to it; None for a flat line.
+        num_steps: points on the way from each baseline to the signal; None for as many as it
+            takes until the sum is right within :data:`quadrature.TOLERANCE`, with a warning where
+            :data:`quadrature.MOST_POINTS` do not suffice.
+        baseline: (B, L, T) or broadcastable to it, or several of them, (N, B, L, T), whose
+            attributions are averaged; None for :func:`baselines.phase_shuffled` of the source.
         padding_mask: bool (B, T) or (B, L, T), True where padded, or None.
 
     Returns:
@@ -62,15 +80,42 @@ def integrated_gradients(
     Raises:
         EcgError: as :func:`gradient_times_input`.
     """
-    if num_steps < 1:
+    if num_steps is not None and num_steps < 1:
         raise EcgError(f"num_steps={num_steps} must be at least 1")
-    baseline = torch.zeros_like(source) if baseline is None else baseline.expand_as(source)
-    total = torch.zeros_like(source)
-    for step in range(num_steps):
-        share = (step + 0.5) / num_steps
-        point = baseline + share * (source - baseline)
-        total += _gradient(network, point, label, padding_mask)
-    return (source - baseline) * total / num_steps
+    _check(network, label)
+    if baseline is None:
+        baseline = phase_shuffled(source, padding=padding_mask)
+    baselines = baseline if baseline.dim() == 4 else baseline.expand_as(source)[None]
+    baselines = baselines.expand(-1, *source.shape)
+    maps, num_incomplete = [], 0
+    for row, signal in enumerate(source):
+        padding = None if padding_mask is None else padding_mask[row]
+        explained = _explained(network, label, padding)
+        if num_steps is not None:
+            maps.append(fixed_integral(explained, signal, baselines[:, row], num_steps))
+            continue
+        found, is_right = whole_integral(explained, signal, baselines[:, row])
+        maps.append(found)
+        num_incomplete += not is_right
+    if num_incomplete:
+        logger.warning(
+            f"integrated gradients of {num_incomplete} of {len(source)} segments do not add up to "
+            f"the change of the logit within {TOLERANCE:.1%} after {MOST_POINTS} points a baseline"
+        )
+    return torch.stack(maps)
+
+
+def _explained(network: FinetunedEncoder, label: int, padding: Tensor | None) -> Explained:
+    """Return one label's logit as a function of signals (P, L, T) with the same padding."""
+
+    def padding_of(signals: Tensor) -> Tensor | None:
+        return None if padding is None else padding.expand(len(signals), *padding.shape)
+
+    def values(signals: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network(signals, padding_of(signals)).logits[:, label]
+
+    return Explained(values, lambda one: _gradient(network, one, label, padding_of(one)))
 
 
 def attention_rollout(attention: Tensor) -> Tensor:
@@ -91,8 +136,23 @@ def attention_rollout(attention: Tensor) -> Tensor:
     return flow.mean(1)
 
 
+def received_attention(attention: Tensor) -> Tensor:
+    """Return how much attention each frame receives in the last layer (B, F), summing to 1.
+
+    Args:
+        attention: (B, layers, F, F), averaged over heads; the last axis is that of the frames
+            looked at.
+
+    Returns:
+        The mean over the frames that look.
+    """
+    return attention[:, -1].mean(-2)
+
+
 def largest_attention(attention: Tensor) -> Tensor:
     """Return ECG-FM's attention saliency (B, F): of the last layer, each frame's largest weight.
+
+    It stands at the frame that looks, not at the one looked at.
 
     Args:
         attention: (B, layers, F, F), averaged over heads.
@@ -143,14 +203,17 @@ def _gradient(
     network: FinetunedEncoder, source: Tensor, label: int, padding_mask: Tensor | None
 ) -> Tensor:
     """Return the gradient (B, L, T) of one label's logit; parameters' gradients stay untouched."""
+    with torch.enable_grad():
+        leaf = source.detach().clone().requires_grad_()
+        logit = network(leaf, padding_mask).logits[:, label].sum()
+        (gradient,) = torch.autograd.grad(logit, leaf)
+    return gradient
+
+
+def _check(network: FinetunedEncoder, label: int) -> None:
     if network.training:
         raise EcgError("saliency needs network.eval(): dropout would make it random")
     if not 0 <= label < network.num_labels:
         raise EcgError(
             f"label {label} is not one of the network's {network.num_labels}, 0 the first"
         )
-    with torch.enable_grad():
-        leaf = source.detach().clone().requires_grad_()
-        logit = network(leaf, padding_mask).logits[:, label].sum()
-        (gradient,) = torch.autograd.grad(logit, leaf)
-    return gradient

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ecg_fairseq.networks.language_model.answering import (
     pack_candidates,
     score_candidates,
 )
+from ecg_fairseq.networks.language_model.asked import Asked
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.layout import (
@@ -50,12 +51,14 @@ class Answer:
         log_probability: natural log probability of the text, end token included.
         options: (option, natural log probability) of a closed set, in the order given.
         is_cut: it reached the longest answer allowed and did not end.
+        windows: what the model wrote about each window, where all were asked about.
     """
 
     text: str
     log_probability: float
     options: tuple[tuple[str, float], ...] = ()
     is_cut: bool = False
+    windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class TrainedSystem:
         num_updates: training updates behind the weights.
         longest_answer: tokens that an answer may have unless more are asked for: those of the
             longest training answer, and at least :data:`answering.DEFAULT_NEW_TOKENS`.
+        asked: what it was asked in training; None where an older checkpoint does not say it.
     """
 
     model: EcgLanguageModel
@@ -80,6 +84,7 @@ class TrainedSystem:
     source: Provenance
     num_updates: int
     longest_answer: int = DEFAULT_NEW_TOKENS
+    asked: Asked | None = None
 
     @property
     def split_hash(self) -> str:
@@ -96,8 +101,8 @@ class TrainedSystem:
         """Builds prompts of the layout."""
         return PromptBuilder(self.layout, self.vocabulary, self.text_tokenizer)
 
-    def ecg_rows(self, record: EcgRecord) -> np.ndarray:
-        """Prepare and encode a recording's first window; return vocabulary rows (S,).
+    def segments(self, record: EcgRecord) -> np.ndarray:
+        """Prepare a recording of any length; return float32 (N, L, T), N at least 1.
 
         Raises:
             RecordError: the recording does not fit the recipe.
@@ -111,16 +116,59 @@ class TrainedSystem:
                 f"record {record.record_id} is shorter than one window of recipe "
                 f"{self.recipe.name}; {record.signal.shape[1] / record.fs_hz:.1f} s were given"
             )
-        (ids,) = self.ecg_tokenizer.encode(segments[:1])
+        return segments
+
+    def ecg_rows(self, record: EcgRecord) -> np.ndarray:
+        """Prepare and encode a recording's first window; return vocabulary rows (S,).
+
+        Raises:
+            RecordError: the recording does not fit the recipe.
+        """
+        return self._rows_of(self.segments(record)[0])
+
+    def _rows_of(self, segment: np.ndarray) -> np.ndarray:
+        """Encode a segment (L, T); return vocabulary rows (S,)."""
+        (ids,) = self.ecg_tokenizer.encode(segment[None])
         return self.vocabulary.rows_of(ids)
 
+    def check_num_recordings(self, count: int) -> None:
+        """Refuse a number of recordings in one question that no training question had.
+
+        Where an older checkpoint does not say it, the prompt layout decides.
+
+        Raises:
+            EcgError: names what the model was trained on.
+        """
+        self.builder.check_recordings(count)
+        if self.asked is None or count in self.asked.num_recordings:
+            return
+        known = ", ".join(map(str, sorted(self.asked.num_recordings)))
+        instead = "give them one by one" if count > 1 else "give what it compares with --compare"
+        raise EcgError(
+            f"the model was trained on questions about {known} recording(s) at a time, this one is "
+            f"about {count}; {instead}"
+        )
+
     def prompt(self, records: Sequence[EcgRecord], question: str, header: str = "") -> np.ndarray:
-        """Return the prompt (S,) of a question about these recordings.
+        """Return the prompt (S,) about the first window; arguments as :meth:`prompts`."""
+        return self.prompts(records, question, header)[0]
+
+    def prompts(
+        self,
+        records: Sequence[EcgRecord],
+        question: str,
+        header: str = "",
+        all_windows: bool = False,
+    ) -> list[np.ndarray]:
+        """Return the prompt (S,) of a question about the first window of these recordings, or one
+        about each window.
 
         Args:
-            records: one recording, or more where the layout has a place for them.
+            records: one recording, or more where the layout has a place for them, which then go
+                window by window as in training.
             question: in the words the model was trained on.
             header: what is known of the patient, where the layout asks for it.
+            all_windows: ask about all windows that every one of the recordings has.
 
         Raises:
             EcgError: the question is empty.
@@ -130,10 +178,15 @@ class TrainedSystem:
             raise EcgError("the question is empty; ask in the words the model was trained on")
         builder = self.builder
         text = self.text_tokenizer.encode(builder.question_text(question, header))
-        ecgs = [self.ecg_rows(record) for record in records]
         name = records[0].record_id
-        ecgs = builder.fit(ecgs, len(text), self.max_sequence, False, name, header=header)
-        return builder.prompt(text, ecgs, header)
+        prompts = []
+        for windows in zip(*(self.segments(record) for record in records), strict=False):
+            ecgs = [self._rows_of(segment) for segment in windows]
+            ecgs = builder.fit(ecgs, len(text), self.max_sequence, False, name, header=header)
+            prompts.append(builder.prompt(text, ecgs, header))
+            if not all_windows:
+                break
+        return prompts
 
     def answer(
         self,
@@ -142,6 +195,7 @@ class TrainedSystem:
         options: Sequence[str] = (),
         decoding: DecodingOptions | None = None,
         header: str = "",
+        all_windows: bool = False,
     ) -> Answer:
         """Answer one question.
 
@@ -150,21 +204,46 @@ class TrainedSystem:
             question: in the words the model was trained on.
             options: a closed set to score besides the free text.
             decoding: by default greedy, and as long as the training answers were.
-            header: as for :meth:`prompt`.
+            header: as for :meth:`prompts`.
+            all_windows: judge by all windows instead of the first: each is asked about, and of what
+                the model wrote that answer is taken whose mean log probability over the windows is
+                the highest; options have their mean as well.
         """
-        prompt = self.prompt(records, question, header)
+        prompts = self.prompts(records, question, header, all_windows)
+        written = [self._written(prompt, decoding) for prompt in prompts]
+        scored = self._mean_scores(prompts, options)
+        if len(prompts) == 1:
+            return replace(written[0], options=scored)
+        texts = tuple(answer.text for answer in written)
+        means = self._mean_scores(prompts, list(dict.fromkeys(texts)))
+        best, log_probability = max(means, key=lambda item: item[1])
+        is_cut = written[texts.index(best)].is_cut
+        return Answer(best, log_probability, scored, is_cut, texts)
+
+    def _written(self, prompt: np.ndarray, decoding: DecodingOptions | None) -> Answer:
+        """Return what the model writes behind a prompt."""
         ids, mask = (torch.from_numpy(a) for a in pad_left([prompt], self.vocabulary.pad_id))
         decoding = decoding or DecodingOptions(max_new_tokens=self.longest_answer)
         ((rows, scores),) = generate_answers(self.model, ids, mask, decoding)
         text = self.text_tokenizer.decode(self.vocabulary.text_rows(rows.tolist()))
         is_cut = self.layout.ends_with_eos and int(rows[-1]) != self.vocabulary.eos_id
-        return Answer(text, float(scores.sum()), self._score_options(prompt, options), is_cut)
+        return Answer(text, float(scores.sum()), is_cut=is_cut)
+
+    def _mean_scores(
+        self, prompts: Sequence[np.ndarray], options: Sequence[str]
+    ) -> tuple[tuple[str, float], ...]:
+        """Return (option, mean of its log probabilities behind each of the prompts)."""
+        scores = [[score for _, score in self._score_options(one, options)] for one in prompts]
+        return tuple(zip(options, np.mean(scores, axis=0).tolist(), strict=True))
 
     def notes(self, question: str, options: Sequence[str] = ()) -> list[str]:
-        """Say what the text tokenizer cannot write of a question and its options."""
+        """Say which words of a question were never trained, and what cannot be written of it."""
+        unknown = self.asked.unknown_words(question) if self.asked else []
         said = (
             self.text_tokenizer.loss_in_words([question], "questions"),
             self.text_tokenizer.loss_in_words(options, "options"),
+            unknown
+            and f"no question that the model was trained on has the words {', '.join(unknown)}",
         )
         return [sentence for sentence in said if sentence]
 
@@ -222,6 +301,7 @@ def system_of_state(state: dict[str, Any], path: Path | str) -> TrainedSystem:
         Provenance.from_state(task, path),
         _num_updates(state),
         longest_answer(task),
+        Asked.from_state(task),
     )
 
 

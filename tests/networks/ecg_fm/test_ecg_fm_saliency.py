@@ -1,6 +1,7 @@
 """Saliency: properties that hold for any network, and evidence planted in one lead."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ import torch
 from torch import Tensor
 
 from ecg_fairseq.errors import EcgError
+from ecg_fairseq.networks.encoders.integrated_gradients import quadrature
+from ecg_fairseq.networks.encoders.integrated_gradients.baselines import phase_shuffled
 from ecg_fairseq.networks.encoders.saliency import (
     attention_rollout,
     frames_to_samples,
     gradient_times_input,
     integrated_gradients,
     largest_attention,
+    received_attention,
 )
 
 Build = Callable[..., Any]
@@ -26,6 +30,83 @@ def test_integrated_gradients_add_up_to_the_logit(build: Build, signals: Tensor)
     with torch.no_grad():
         wanted = network(signals).logits[:, 1] - network(baseline.expand_as(signals)).logits[:, 1]
     torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.02)
+
+
+@pytest.fixture
+def waves() -> Tensor:
+    """Twelve segments with bumps of several rates and heights, and noise: z-scored."""
+    random = torch.Generator().manual_seed(5)
+    time = torch.arange(320) / 100
+    rates = 1 + torch.rand(12, 1, 1, generator=random)
+    beats = torch.exp(-200 * ((time * rates) % 1 - 0.5) ** 2)
+    source = beats * torch.randn(12, 12, 1, generator=random)
+    source = source + 0.1 * torch.randn(12, 12, 320, generator=random)
+    return (source - source.mean(2, keepdim=True)) / source.std(2, keepdim=True)
+
+
+def test_defaults_add_up_to_the_change_of_the_logit(build: Build, waves: Tensor) -> None:
+    network = build("ecg_transformer_classifier").eval()
+    found = integrated_gradients(network, waves, 1).sum((1, 2))
+    with torch.no_grad():
+        others = torch.stack([network(one).logits[:, 1] for one in phase_shuffled(waves)])
+        wanted = network(waves).logits[:, 1] - others.mean(0)
+    # The smallest changes of the logit are of the size of what float32 rounds.
+    torch.testing.assert_close(found, wanted, rtol=0.02, atol=1e-6)
+    assert float(wanted.abs().mean()) > 0.1
+
+
+def test_defaults_are_no_multiple_of_gradient_times_input(build: Build, waves: Tensor) -> None:
+    """From a flat line they are, since the first norm divides by the spread over time."""
+    network = build("ecg_transformer_classifier").eval()
+    plain = gradient_times_input(network, waves[:2], 1).flatten(1)
+
+    def likeness(maps: Tensor) -> float:
+        return float(torch.cosine_similarity(plain, maps.flatten(1)).min())
+
+    flat = integrated_gradients(network, waves[:2], 1, 32, torch.zeros(1, 12, 320))
+    assert likeness(flat) > 0.9
+    assert likeness(integrated_gradients(network, waves[:2], 1)) < 0.8
+
+
+def test_several_baselines_are_averaged(build: Build, signals: Tensor) -> None:
+    network, source = build("ecg_transformer_classifier").eval(), signals[:2]
+    several = phase_shuffled(source, 3)
+    whole = integrated_gradients(network, source, 0, 16, several)
+    single = [integrated_gradients(network, source, 0, 16, one) for one in several]
+    torch.testing.assert_close(whole, torch.stack(single).mean(0), atol=1e-6, rtol=1e-4)
+    shared = integrated_gradients(network, source, 0, 16, several[:, :1])
+    torch.testing.assert_close(shared[0], whole[0])
+
+
+def test_a_row_is_explained_alike_in_any_batch(build: Build, waves: Tensor) -> None:
+    network = build("ecg_transformer_classifier").eval()
+    alone = integrated_gradients(network, waves[3:4], 2)[0]
+    torch.testing.assert_close(
+        integrated_gradients(network, waves[2:4], 2)[1], alone, atol=1e-6, rtol=1e-3
+    )
+
+
+def test_what_does_not_add_up_is_said(
+    build: Build, waves: Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = build("ecg_transformer_classifier").eval()
+    monkeypatch.setattr(quadrature, "MOST_POINTS", 1)
+    monkeypatch.setattr(quadrature, "TOLERANCE", 1e-9)
+    integrated_gradients(network, waves[:2], 1)
+    assert "of 2 segments do not add up to the change of the logit" in caplog.text
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.1, 5.0])
+def test_scaled_training_gradients_leave_saliency_alone(
+    factor: float, build: Build, signals: Tensor
+) -> None:
+    whole, scaled = (
+        build("ecg_transformer_classifier", feature_grad_mult=one).eval() for one in (1.0, factor)
+    )
+    for explain in (gradient_times_input, partial(integrated_gradients, num_steps=2)):
+        wanted = explain(whole, signals[:2], 1)
+        torch.testing.assert_close(explain(scaled, signals[:2], 1), wanted, atol=0.0, rtol=0.0)
+    assert float(wanted.abs().max()) > 0.0
 
 
 def test_gradient_is_that_of_small_changes(build: Build, signals: Tensor) -> None:
@@ -79,6 +160,16 @@ def test_rollout_follows_attention_through_layers() -> None:
     wanted = torch.full((1, 5), 0.1)
     wanted[0, 2] += 0.5
     torch.testing.assert_close(attention_rollout(attention), wanted)
+
+
+def test_received_attention_stands_at_the_frame_looked_at() -> None:
+    attention = torch.zeros(1, 2, 4, 4)
+    attention[0, 0] = 9.0
+    attention[0, 1, :, 2] = 0.7
+    attention[0, 1, :, 0] = 0.3
+    torch.testing.assert_close(received_attention(attention), torch.tensor([[0.3, 0.0, 0.7, 0.0]]))
+    # The published figure is the same at every frame that looks there.
+    torch.testing.assert_close(largest_attention(attention), torch.full((1, 4), 0.7))
 
 
 def test_largest_attention_is_of_the_last_layer_over_keys() -> None:
