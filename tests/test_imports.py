@@ -63,7 +63,7 @@ INNER_LEVELS = {
     },
     "networks": {"checkpoint_file": 0, "layers": 0, "encoders": 1, "language_model": 1},
     "data": {"tokens": 1, "signals": 1, "questions": 2},
-    "evaluation": dict.fromkeys(("answers", "labels", "survival", "signals"), 1),
+    "evaluation": {**dict.fromkeys(("answers", "labels", "survival", "signals"), 1), "reports": 2},
 }
 # What the tables above do not name: folders of networks/ are systems, and the single modules beside
 # them know them all; those of records/ keep old names alive; in data/ and evaluation/ they serve

@@ -17,6 +17,7 @@ from ecg_fairseq.records.preparation.raw_dataset import (
     RawDataset,
     with_label_table,
 )
+from ecg_fairseq.records.preparation.report_questions import with_report_questions
 from ecg_fairseq.records.questions.sample import parse_limits
 from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
 from ecg_fairseq.terminal import run_explained
@@ -67,6 +68,23 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         default="exact",
         help="first-four-windows is ECG-Byte's published rule",
     )
+    _add_content_options(parser)
+    parser.add_argument(
+        "--accept-amplitude",
+        action="store_true",
+        help="use recordings whose amplitude, flat leads or gaps no ECG in mV has; default: skip "
+        "them, with the likely unit as the reason",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="estimate time and disk, write none")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace another manifest in --out"
+    )
+    parser.add_argument("--progress", choices=MODES, default="auto", help="how to show progress")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_content_options(parser: argparse.ArgumentParser) -> None:
+    """Add what changes labels and questions, whatever the dataset."""
     parser.add_argument(
         "--max-questions",
         metavar="SIDE=N,...",
@@ -81,17 +99,10 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         "and one column of 0 and 1 for each label",
     )
     parser.add_argument(
-        "--accept-amplitude",
+        "--report-questions",
         action="store_true",
-        help="use recordings whose amplitude, flat leads or gaps no ECG in mV has; default: skip "
-        "them, with the likely unit as the reason",
+        help="also ask each recording that has a written report for it (question type report)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="estimate time and disk, write none")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace another manifest in --out"
-    )
-    parser.add_argument("--progress", choices=MODES, default="auto", help="how to show progress")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -138,11 +149,11 @@ def dataset_from(arguments: argparse.Namespace, dataset: DatasetModule) -> RawDa
         ManifestError: the raw data or the label table are missing or damaged.
     """
     raw_dataset = dataset.make_dataset(arguments)
-    return (
-        with_label_table(raw_dataset, arguments.label_table)
-        if arguments.label_table
-        else raw_dataset
-    )
+    if arguments.label_table:
+        raw_dataset = with_label_table(raw_dataset, arguments.label_table)
+    if arguments.report_questions:
+        raw_dataset = with_report_questions(raw_dataset)
+    return raw_dataset
 
 
 def run_preparation(
