@@ -24,7 +24,7 @@ from ecg_fairseq.records.reports.labeler_tables import (
     Phrase,
 )
 from ecg_fairseq.records.reports.normalization import Normalizer
-from ecg_fairseq.records.reports.phrases import MARKS, PhraseMatcher
+from ecg_fairseq.records.reports.phrases import MARKS, WORD, PhraseMatcher
 
 MODES = ("corrected", "reference")
 ABSENT = "Absence"
@@ -92,24 +92,33 @@ class Labeler:
             )
             for top, descriptors in tables.traveling
         ]
+        self._compound_names = [
+            ({item.entity for item in compound.including}, compound)
+            for compound in tables.compounds
+        ]
         self._attached: dict[str, list[tuple[str, str]]] = {}
         for entity, descriptor, resulting in tables.attached:
             self._attached.setdefault(entity, []).append((descriptor, resulting))
-        self.label: Callable[[str], Labels] = functools.lru_cache(_TEXTS_REMEMBERED)(
-            self.label_anew
-        )
+        remember = functools.lru_cache(_TEXTS_REMEMBERED)
+        self.label: Callable[[str], Labels] = remember(self.label_anew)
+        # Many texts differ only in words that mean nothing here.
+        self._labels_of = remember(self._labels_of_phrases)
 
     def label_anew(self, text: str) -> Labels:
         """Label a text; :attr:`label` does the same and remembers texts that it has seen."""
         normalized = self._normalize(text)
-        marked = self._matcher.mark(normalized)
-        ranks = [self._matcher.rank_of(mark) for mark in MARKS.findall(marked)]
+        marked = self._matcher.mark(normalized, set(WORD.findall(normalized)))
+        ranks = tuple(self._matcher.rank_of(mark) for mark in MARKS.findall(marked))
+        probabilities, sources = self._labels_of(ranks)
+        return Labels(normalized, MARKS.sub("", marked), probabilities, sources)
+
+    def _labels_of_phrases(self, ranks: Sequence[int]) -> tuple[dict[str, float], dict[str, Words]]:
+        """Return labels and their sources from phrases in the order of the text."""
         groups = self._mentions(ranks)
         for group in groups:
             self._follow(group)
         groups += self._compounds(groups)
-        probabilities, sources = self._collected(groups)
-        return Labels(normalized, MARKS.sub("", marked), probabilities, sources)
+        return self._collected(groups)
 
     def _mentions(self, ranks: Sequence[int]) -> list[Group]:
         """Return what the phrases of a text name, with the descriptors that belong to it."""
@@ -159,6 +168,8 @@ class Labeler:
     def _follow(self, group: Group) -> None:
         """Add what follows inside one mention: general entities, descriptors, attached entities."""
         self._add_general(group, list(group))
+        if not any(found.descriptors for found in group):
+            return
         for below, descriptors in self._traveling:
             self._travel(group, below, descriptors)
         attached = [
@@ -198,8 +209,8 @@ class Labeler:
         for number, group in enumerate(groups):
             for found in group:
                 by_name.setdefault(found.name, []).append((number, found))
-        for compound in self._tables.compounds:
-            words = _compound_words(compound, by_name)
+        for needed, compound in self._compound_names:
+            words = _compound_words(compound, by_name) if needed <= by_name.keys() else None
             if words is not None:
                 group = [_Found(compound.entity, 1.0, words)]
                 self._add_general(group, list(group))

@@ -9,10 +9,11 @@ are looked for. Both give the same matches.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 _FIRST_MARK = 0xF0000  # supplementary private-use area A
 _MOST_PHRASES = 0xFFFD
-_WORD = re.compile(r"\w+")
+WORD = re.compile(r"\w+")
 MARKS = re.compile("[\U000f0000-\U000ffffd]")
 
 
@@ -38,7 +39,7 @@ def replace_phrase(text: str, phrase: str, replacement: str) -> str:
         parts += [text[done:found], replacement]
         done = end
         found = text.find(phrase, end)
-    return "".join([*parts, text[done:]])
+    return "".join([*parts, text[done:]]) if parts else text
 
 
 def _is_word(character: str) -> bool:
@@ -50,20 +51,21 @@ class PhraseMatcher:
 
     Args:
         batches: phrases in the order of their rank; equally long ones as they are given.
+        is_ranked: the phrases of a batch stand in the order of their rank, whatever their length.
 
     Raises:
         ValueError: a phrase is empty or stands twice, or there are too many.
     """
 
-    def __init__(self, batches: Sequence[Iterable[str]]) -> None:
+    def __init__(self, batches: Sequence[Iterable[str]], is_ranked: bool = False) -> None:
         self.phrases: list[str] = []
         for batch in batches:
-            self.phrases += sorted(batch, key=len, reverse=True)
+            self.phrases += batch if is_ranked else sorted(batch, key=len, reverse=True)
         if len(self.phrases) > _MOST_PHRASES or not all(self.phrases):
             raise ValueError(f"{len(self.phrases)} phrases: too many, or one of them is empty")
         if len(set(self.phrases)) < len(self.phrases):
             raise ValueError("a phrase stands twice")
-        words = [set(_WORD.findall(phrase)) for phrase in self.phrases]
+        words = [set(WORD.findall(phrase)) for phrase in self.phrases]
         counts = Counter(word for found in words for word in found)
         self._by_word: dict[str, list[int]] = {}
         self._without_word: list[int] = []
@@ -74,16 +76,28 @@ class PhraseMatcher:
             else:
                 self._without_word.append(rank)
 
-    def mark(self, text: str) -> str:
-        """Return the text with each found phrase replaced by its mark."""
-        ranks = list(self._without_word)
-        for word in set(_WORD.findall(text)):
-            ranks += self._by_word.get(word, ())
-        for rank in sorted(ranks):
-            phrase = self.phrases[rank]
-            if phrase in text:
-                text = replace_phrase(text, phrase, chr(_FIRST_MARK + rank))
+    def mark(self, text: str, words: AbstractSet[str]) -> str:
+        """Return the text with each found phrase replaced by its mark.
+
+        Args:
+            text: any text.
+            words: those of the text.
+        """
+        if not self._without_word and self._by_word.keys().isdisjoint(words):
+            return text
+        for rank in self.candidates(text, words):
+            text = replace_phrase(text, self.phrases[rank], chr(_FIRST_MARK + rank))
         return text
+
+    def candidates(self, text: str, words: AbstractSet[str]) -> list[int]:
+        """Return, in order, the ranks of phrases that may stand in a text of these words."""
+        phrases, by_word = self.phrases, self._by_word
+        ranks = [rank for rank in self._without_word if phrases[rank] in text]
+        for word in words:
+            if word in by_word:
+                ranks += [rank for rank in by_word[word] if phrases[rank] in text]
+        ranks.sort()
+        return ranks
 
     @staticmethod
     def rank_of(mark: str) -> int:
@@ -98,9 +112,9 @@ class PhraseReplacer:
         self._matcher = PhraseMatcher([replacements])
         self._by_rank = [replacements[phrase] for phrase in self._matcher.phrases]
 
-    def __call__(self, text: str) -> str:
-        """Return the text with the phrases replaced."""
-        marked = self._matcher.mark(text)
-        if marked is text or marked == text:
+    def __call__(self, text: str, words: AbstractSet[str]) -> str:
+        """Return the text with the phrases replaced; the same object where there are none."""
+        marked = self._matcher.mark(text, words)
+        if marked is text:
             return text
         return MARKS.sub(lambda match: self._by_rank[self._matcher.rank_of(match[0])], marked)

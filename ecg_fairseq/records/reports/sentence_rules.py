@@ -137,9 +137,9 @@ def _spelled_out(places: Sequence[Place], forms: Mapping[str, str]) -> dict[str,
     for form, written in forms.items():
         numbers = [int(number) for number in _NUMBER.findall(form)]
         for words in itertools.product(*(places[number] for number in numbers)):
-            become = [places[number][word] for number, word in zip(numbers, words, strict=True)]
-            chosen = iter(words)
-            phrase = _NUMBER.sub(lambda _, chosen=chosen: next(chosen), form)
-            text = _NUMBER.sub(lambda match, become=become: become[int(match[1])], written)
+            phrase, text = form, written
+            for count, (number, word) in enumerate(zip(numbers, words, strict=True)):
+                phrase = phrase.replace(f"[{number}]", word, 1)
+                text = text.replace(f"[{count}]", places[number][word])
             replacements.setdefault(phrase, text)
     return replacements
