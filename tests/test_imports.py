@@ -54,7 +54,7 @@ SYSTEM = 2
 INNER_LEVELS = {
     "records": {
         **dict.fromkeys(("record", "record_row", "source_record", "readers"), 0),
-        **dict.fromkeys(("labels", "questions"), 1),
+        **dict.fromkeys(("labels", "questions", "reports"), 1),
         "manifest": 2,
         "segments": 3,
         "preparation": 4,

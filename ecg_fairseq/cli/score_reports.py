@@ -23,7 +23,8 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--statements",
         metavar="READER",
-        help="what reads the statements of reports; an unknown name lists them all",
+        help="what reads the statements of reports: labeler (default), simulated for the wordings "
+        "of `simulate`, or a folder of labeler tables",
     )
     parser.add_argument(
         "--embeddings",

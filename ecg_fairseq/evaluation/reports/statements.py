@@ -5,6 +5,7 @@ beside every figure: two such functions never share a column.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ecg_fairseq.errors import ScoreError
 
@@ -17,20 +18,37 @@ def _simulated() -> Statements:
     return statements
 
 
+def _labeler() -> Statements:
+    from ecg_fairseq.records.reports.labeler import open_labeler
+
+    return open_labeler().statements
+
+
 # name -> (what makes the function, one line about it)
 STATEMENT_READERS: dict[str, tuple[Callable[[], Statements], str]] = {
+    "labeler": (_labeler, "the labeler with the package's own tables, for PTB-XL and MIMIC"),
     "simulated": (_simulated, "the wordings of `ecg-fairseq simulate`, exactly"),
 }
-DEFAULT_READER = "simulated"
+DEFAULT_READER = "labeler"
 
 
 def statement_reader(name: str) -> Statements:
     """Return the function that reads the statements of a text.
 
+    Args:
+        name: one of ``STATEMENT_READERS``, or a folder of tables of the labeler.
+
     Raises:
         ScoreError: nothing has this name.
+        LabelerError: the tables in the folder are damaged.
     """
+    if name not in STATEMENT_READERS and Path(name).is_dir():
+        from ecg_fairseq.records.reports.labeler import open_labeler
+
+        return open_labeler(Path(name)).statements
     if name not in STATEMENT_READERS:
         known = "; ".join(f"{key}: {line}" for key, (_, line) in STATEMENT_READERS.items())
-        raise ScoreError(f"--statements {name!r}; expected one of these. {known}")
+        raise ScoreError(
+            f"--statements {name!r}; expected a folder of labeler tables, or one of these. {known}"
+        )
     return STATEMENT_READERS[name][0]()

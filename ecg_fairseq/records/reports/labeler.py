@@ -12,9 +12,11 @@ descriptors, and what is said to be absent is kept. ``corrected``, the default, 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ecg_fairseq.errors import LabelerError
 from ecg_fairseq.records.reports.labeler_tables import (
+    OWN_TABLES,
     Compound,
     ConnectivePhrase,
     DescriptorPhrase,
@@ -22,6 +24,7 @@ from ecg_fairseq.records.reports.labeler_tables import (
     LabelerTables,
     Mention,
     Phrase,
+    read_labeler_tables,
 )
 from ecg_fairseq.records.reports.normalization import Normalizer
 from ecg_fairseq.records.reports.phrases import MARKS, WORD, PhraseMatcher
@@ -30,6 +33,7 @@ MODES = ("corrected", "reference")
 ABSENT = "Absence"
 _ALWAYS_CERTAIN = ("Needs clinical correlation",)
 _STEP = 0.3
+_LIKELY = 0.5
 _TEXTS_REMEMBERED = 1 << 16
 Words = tuple[str, ...]
 
@@ -103,6 +107,15 @@ class Labeler:
         self.label: Callable[[str], Labels] = remember(self.label_anew)
         # Many texts differ only in words that mean nothing here.
         self._labels_of = remember(self._labels_of_phrases)
+
+    def statements(self, text: str) -> frozenset[str]:
+        """Return the entities that a text makes at least likely (0.5), without descriptors."""
+        probabilities = self.label(text).probabilities
+        return frozenset(
+            name
+            for name, probability in probabilities.items()
+            if name in self._above and probability >= _LIKELY
+        )
 
     def label_anew(self, text: str) -> Labels:
         """Label a text; :attr:`label` does the same and remembers texts that it has seen."""
@@ -233,6 +246,15 @@ class Labeler:
                 for descriptor, words in found.descriptors.items():
                     add(f"{found.name} - {descriptor}", 1.0, _joined(found.words, words))
         return dict(sorted(probabilities.items())), dict(sorted(sources.items()))
+
+
+def open_labeler(folder: Path | None = None, mode: str = "corrected") -> Labeler:
+    """Return a labeler of a folder of tables; of the package's own ones where none is given.
+
+    Raises:
+        LabelerError: the tables are missing or damaged, or the mode is unknown.
+    """
+    return Labeler(read_labeler_tables(OWN_TABLES if folder is None else folder), mode)
 
 
 def _last(places: Sequence[int], place: int) -> int | None:

@@ -51,7 +51,7 @@ def test_scores_without_reports_are_as_they_were(answers, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--statements", "guess"], "'guess'; expected one of"),
+        (["--statements", "guess"], "'guess'; expected a folder"),
         (["--report-types", "x", "--statements", "simulated"], "no answer is a report"),
         (["--embeddings", "e.npy"], "needs the manifest folder"),
     ],

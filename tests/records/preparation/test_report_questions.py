@@ -1,14 +1,23 @@
-"""Report questions of a manifest: ``--report-questions``."""
+"""What a manifest makes of reports: ``--report-questions`` and ``--labels-from-reports``."""
+
+from dataclasses import replace
+
+import pytest
 
 from ecg_fairseq.cli.main import main
+from ecg_fairseq.errors import ManifestError
+from ecg_fairseq.records.labels.label_files import read_label_files
 from ecg_fairseq.records.manifest.folder import Manifest
 from ecg_fairseq.records.preparation.raw_dataset import RawDataset
+from ecg_fairseq.records.preparation.report_labels import with_report_labels
 from ecg_fairseq.records.preparation.report_questions import with_report_questions
 from ecg_fairseq.records.questions.question import Question
 from ecg_fairseq.records.record_row import RecordRow
+from ecg_fairseq.records.reports.labeler import open_labeler
 from ecg_fairseq.records.simulated.cohort import CohortSettings
 from ecg_fairseq.records.simulated.layouts import layout_writer
 from ecg_fairseq.records.simulated.report_statements import statements
+from ecg_fairseq.records.source_record import SourceRecord
 
 
 def question(record_id, kind):
@@ -60,3 +69,35 @@ def test_the_option_of_the_command_line(tmp_path):
             assert statements(item.answer_text)
     assert manifest.meta["report_questions"]["records_without_report"] == 0
     assert not list(Manifest.load(tmp_path / "without").questions("train"))
+
+
+def test_labels_from_reports(tmp_path, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "manifest"
+    layout_writer("ptb_xl")(raw, CohortSettings(10, seed=3, question_types=("single-verify",)), 1)
+    words = ["prepare", "ptb_xl", str(raw), "--recipe", "ecg_byte", "--out", str(out)]
+    assert main([*words, "--labels-from-reports"]) == 0
+    names, values = read_label_files(out / "labels")
+    manifest = Manifest.load(out)
+    lines = (out / "records.tsv").read_text().splitlines()[1:]
+    assert len(lines) == len(values)
+    for line, marked in zip(lines, values, strict=True):
+        said = statements(manifest.record_row(line.split("\t")[0]).report)
+        found = {name for name, value in zip(names, marked, strict=True) if value == 1}
+        assert found - {"myocardial infarction"} == said
+    assert manifest.meta["labels_from_reports"]["records_without_report"] == 0
+    capsys.readouterr()
+    table = tmp_path / "labels.csv"
+    table.write_text("record_id,x\n1,1\n")
+    assert main([*words, "--labels-from-reports", "--label-table", str(table)]) == 1
+    assert "choose one" in capsys.readouterr().err
+    assert main([*words, "--labeler-tables", str(tmp_path)]) == 1
+    assert "give both, or none" in capsys.readouterr().err
+
+
+def test_reports_that_say_nothing_are_refused():
+    sources = [SourceRecord(record_id="1", patient_id="p", path="x", source="x", report="zebra")]
+    with pytest.raises(ManifestError, match="match none of the 1 reports"):
+        with_report_labels(RawDataset("x", sources, "patient"), open_labeler())
+    silent = [replace(sources[0], report=" ")]
+    with pytest.raises(ManifestError, match="no recording of x has a written report"):
+        with_report_labels(RawDataset("x", silent, "patient"), open_labeler())
