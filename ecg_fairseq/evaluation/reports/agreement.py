@@ -115,11 +115,18 @@ def compare_statements(
 ) -> Agreement:
     """Read both reports' statements; equal texts are read once."""
     known = {text: statements(text) for text in dict.fromkeys([*predictions, *references])}
-    names = tuple(sorted({name for found in known.values() for name in found}))
+    return agreement_of([known[text] for text in predictions], [known[text] for text in references])
+
+
+def agreement_of(
+    generated: Sequence[frozenset[str]], reference: Sequence[frozenset[str]]
+) -> Agreement:
+    """Return the agreement of N sets of statements with the N that are right."""
+    names = tuple(sorted({name for found in (*generated, *reference) for name in found}))
     return Agreement(
         names,
-        _matrix((known[text] for text in predictions), names, len(predictions)),
-        _matrix((known[text] for text in references), names, len(references)),
+        _matrix(generated, names, len(generated)),
+        _matrix(reference, names, len(reference)),
     )
 
 

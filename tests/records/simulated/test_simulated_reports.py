@@ -7,10 +7,16 @@ import re
 import pytest
 
 from ecg_fairseq.errors import EcgError
+from ecg_fairseq.files import sha256_of_file
 from ecg_fairseq.records.simulated.cohort import CohortSettings
 from ecg_fairseq.records.simulated.layouts import layout_writer
 from ecg_fairseq.records.simulated.plan import draw_case, plan_cohort
-from ecg_fairseq.records.simulated.ptb_xl_tables import scp_codes, simulated_report
+from ecg_fairseq.records.simulated.ptb_xl_tables import (
+    database_row,
+    scp_codes,
+    simulated_report,
+    write_tables,
+)
 from ecg_fairseq.records.simulated.report_statements import statements
 from ecg_fairseq.records.simulated.report_wordings import JOINERS, LANGUAGES, WORDINGS
 from ecg_fairseq.records.simulated.reports import REPORT_STYLES, report_statements
@@ -112,6 +118,16 @@ def test_reports_in_the_table_follow_the_option(tmp_path):
         ).read_bytes()
     with pytest.raises(EcgError, match="other settings"):
         layout_writer("ptb_xl")(tmp_path / "plain", CohortSettings(**few), 1)
+
+
+def test_plain_reports_are_those_of_before(tmp_path):
+    """The table of 12 patients, seed 3, as it was before reports had several wordings."""
+    cases = [draw_case(planned, 3) for planned in plan_cohort(12, 3)]
+    write_tables(
+        tmp_path, [database_row(case, simulated_report(case, 3, "plain")) for case in cases]
+    )
+    digest = sha256_of_file(tmp_path / "ptbxl_database.csv")
+    assert digest == "51158a7094b4721fe1300b11f577696a6e3bc64eb041fad0536af7308e4b07ec"
 
 
 def test_styles_that_mean_nothing_are_refused(tmp_path):
