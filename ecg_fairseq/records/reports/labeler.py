@@ -10,6 +10,7 @@ descriptors, and what is said to be absent is kept. ``corrected``, the default, 
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,21 +232,26 @@ class Labeler:
         return made
 
     def _collected(self, groups: Iterable[Group]) -> tuple[dict[str, float], dict[str, Words]]:
-        probabilities: dict[str, float] = {}
-        sources: dict[str, Words] = {}
+        found: dict[str, tuple[float, Words]] = {}
+        needs_descriptor = self._tables.needs_descriptor
+        for item in itertools.chain.from_iterable(groups):
+            if item.name not in needs_descriptor:
+                _keep(found, item.name, item.probability, item.words)
+            for descriptor, words in item.descriptors.items():
+                _keep(found, f"{item.name} - {descriptor}", 1.0, _joined(item.words, words))
+        names = sorted(found)
+        return {name: found[name][0] for name in names}, {name: found[name][1] for name in names}
 
-        def add(name: str, probability: float, words: Words) -> None:
-            probabilities[name] = max(probability, probabilities.get(name, 0.0))
-            known = sources.get(name)
-            sources[name] = words if known is None else _joined(known, words)
 
-        for group in groups:
-            for found in group:
-                if found.name not in self._tables.needs_descriptor:
-                    add(found.name, found.probability, found.words)
-                for descriptor, words in found.descriptors.items():
-                    add(f"{found.name} - {descriptor}", 1.0, _joined(found.words, words))
-        return dict(sorted(probabilities.items())), dict(sorted(sources.items()))
+def _keep(
+    found: dict[str, tuple[float, Words]], name: str, probability: float, words: Words
+) -> None:
+    """Keep the higher probability of a label, and all words that gave it."""
+    if name in found:
+        known, before = found[name]
+        found[name] = max(known, probability), _joined(before, words)
+    else:
+        found[name] = probability, words
 
 
 def open_labeler(folder: Path | None = None, mode: str = "corrected") -> Labeler:

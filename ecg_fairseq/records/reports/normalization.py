@@ -20,6 +20,7 @@ from ecg_fairseq.records.reports.sentence_rules import sentence_replacers
 from ecg_fairseq.records.reports.word_rules import WORD_RULES
 
 _IGNORE_CASE = re.IGNORECASE
+_BLANKS = re.compile(r"\s+")
 _CUT = re.compile(
     r"(?:also |re)?confirmed by|compared to the ecg performed"
     r"|(?:(?:no significant change )?when )?compared to the previous ecg",
@@ -42,6 +43,7 @@ _BY_CAPITALS = _rules(
 _SINUS_BLOCK = re.compile(
     r"SA block|sinus exit[ -]block|2:1 SA exit block|sinoatrial (?:exit )?block", _IGNORE_CASE
 )
+_SINUS_BLOCK_HINTS = ("sa block", "sinus exit", "sa exit", "sinoatrial")
 _FAILURES = _rules(
     ("", r"failure to (ventricular|atrial) capture", r"loss of \1 capture"),
     (
@@ -66,7 +68,6 @@ _LOWER_CASE = _rules(
     ("wave", r"\b([a-z])\s?-?\s?wave(s?)\b", r"\1 wave\2"),
     ("wave", r"([a-z])wave", r"\1 wave"),
     ("&", r"&", " and "),
-    ("", r"\s+", " "),
     ("deg", r"\bdeg\b", "degree"),
     # Parts of words.
     ("-", r"-(nodal|degree) ", r" \1 "),
@@ -81,7 +82,9 @@ _AFTER_WORDS = _rules(
     ("?", r"^\?", "<before?> "),
     ("?", r"-?-\?", " <after?> "),
     (",", r",(\S)", r", \1"),
-    ("", r"\s+", " "),
+)
+# What these leave behind is not brought to single blanks, as published.
+_SAYINGS = _rules(
     ("(s)", r"beat\(s\)", "beats"),
     ("for age/sex", r"for age/sex", ""),
     ("related to", r"are probably related to|may be related to", "conceivably related to"),
@@ -144,12 +147,12 @@ class Normalizer:
         if "confirmed by" in lower or "compared to the" in lower:
             text = text[: cut.start()] if (cut := _CUT.search(text)) else text
         text = _applied(_BY_CAPITALS, MARKS.sub(" ", text).strip())
-        if "block" in lower:
+        if any(words in lower for words in _SINUS_BLOCK_HINTS):
             text = _SINUS_BLOCK.sub("sinus block", text)
         if "failure" in lower:
             text = _applied(_FAILURES, text)
-        text = self._replace_words(_applied(_LOWER_CASE, text.lower()))
-        text = _applied(_AFTER_WORDS, text)
+        text = self._replace_words(_single_blanks(_applied(_LOWER_CASE, text.lower())))
+        text = _applied(_SAYINGS, _single_blanks(_applied(_AFTER_WORDS, text)))
         if "lead(s)" in text or "sequence error:" in text:
             text = _list_leads(text)
         text = _applied(_AFTER_LEADS, text)
@@ -186,6 +189,12 @@ def _applied(rules: Sequence[Rule], text: str) -> str:
         if hint in text:
             text = pattern.sub(written, text)
     return text
+
+
+def _single_blanks(text: str) -> str:
+    """Replace each run of white space by one blank; it may stand at either end."""
+    joined = " ".join(text.split())
+    return joined if text.strip() == text else _BLANKS.sub(" ", text)
 
 
 def _list_leads(text: str) -> str:
