@@ -32,10 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write a line for each text; the last line on stdout is JSON."""
+    from ecg_fairseq.errors import LabelerError
     from ecg_fairseq.files import atomic_write
     from ecg_fairseq.records.reports.labeler import open_labeler
     from ecg_fairseq.records.reports.text_files import read_texts
 
+    if arguments.out.resolve() == arguments.file.resolve():
+        raise LabelerError(f"--out {arguments.out} is the file of the texts; choose another one")
     texts = read_texts(arguments.file, arguments.column)
     labeler = open_labeler(arguments.tables, arguments.mode)
     started = time.monotonic()

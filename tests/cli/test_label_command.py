@@ -42,6 +42,14 @@ def test_a_column_of_a_table_and_tables_of_ones_own(tmp_path, shared_dir):
     assert "Atrial fibrillation" in lines(path)[0]["labels"]
 
 
+def test_the_texts_are_never_written_over(tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    path.write_text("sinus rhythm\n")
+    assert label(path) == 1
+    assert "is the file of the texts" in capsys.readouterr().err
+    assert path.read_text() == "sinus rhythm\n"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words", "message"),
     [

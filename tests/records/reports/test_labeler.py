@@ -1,13 +1,18 @@
 """The labeler against the published code's results, and by itself."""
 
 import json
+import statistics as averages
+import time
 
 import pytest
 
 from ecg_fairseq.errors import LabelerError
+from ecg_fairseq.records.datasets.mimic_iv_ecg import join_report
 from ecg_fairseq.records.reports.labeler import MODES, Labeler, open_labeler
 from ecg_fairseq.records.reports.labeler_tables import OWN_TABLES, read_labeler_tables
 from ecg_fairseq.records.reports.normalization import Normalizer
+from ecg_fairseq.records.simulated.layouts.mimic_iv_ecg_tables import statements
+from ecg_fairseq.records.simulated.plan import draw_case, plan_cohort
 from ecg_fairseq.records.simulated.report_wordings import LANGUAGES, WORDINGS
 
 OWN = open_labeler()
@@ -58,6 +63,28 @@ def test_sources_are_the_words_that_said_it(tables):
     assert labels.probabilities["Infarction"] == 0.65
 
 
+def test_own_tables_read_simulated_machine_statements():
+    for planned in plan_cohort(100, 3):
+        findings = draw_case(planned, 3).findings
+        said = OWN.statements(join_report(statements(findings)))
+        assert ("atrial fibrillation" in said) == findings.atrial_fibrillation
+        assert ("prolonged pr interval" in said) == findings.av_block
+        assert ("left axis deviation" in said) == findings.left_axis
+        assert ("ventricular premature complex" in said) == findings.premature_beats
+        assert ("normal ecg" in said) == findings.is_normal_ecg
+
+
+def test_twenty_thousand_statements_a_second(tables, cases):
+    texts = [case["input"] for case in cases] * 50
+    rates = []
+    for _ in range(5):
+        labeler, start = Labeler(tables), time.process_time()
+        for text in texts:
+            labeler.label(text)
+        rates.append(len(texts) / (time.process_time() - start))
+    assert averages.median(rates) > 20_000
+
+
 def test_an_unknown_mode_is_refused(tables):
     with pytest.raises(LabelerError, match="'fixed'; expected one of corrected, reference"):
         Labeler(tables, "fixed")
@@ -95,6 +122,9 @@ def test_own_tables_read_all_simulated_wordings():
             {"incomplete right bundle branch block", "left anterior fascicular block"},
         ),
         ("confirmed by Dr. Sinus Rhythm", set()),
+        ("Normal ECG except for rate", {"normal ecg except for rate"}),
+        ("Sinus rhythm; Abnormal", {"sinus rhythm", "abnormal ecg"}),
+        ("rhythm was previously atrial flutter", set()),
     ],
 )
 def test_own_tables_read_ptb_xl_and_mimic(text, expected):
