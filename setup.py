@@ -58,6 +58,7 @@ setup(
         "ecg_fairseq": [
             "config/**/*.yaml",
             "networks/language_model/layouts/*.yaml",
+            "records/reports/tables/*.json",
             "py.typed",
         ]
     },

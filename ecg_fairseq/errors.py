@@ -43,3 +43,7 @@ class MissingDependencyError(EcgError):
 
 class ScoreError(EcgError):
     """Answers cannot be scored: a log is damaged, incomplete, or of another manifest."""
+
+
+class LabelerError(EcgError):
+    """The tables of the report labeler are damaged, or its input cannot be read."""

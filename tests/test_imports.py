@@ -54,7 +54,7 @@ SYSTEM = 2
 INNER_LEVELS = {
     "records": {
         **dict.fromkeys(("record", "record_row", "source_record", "readers"), 0),
-        **dict.fromkeys(("labels", "questions"), 1),
+        **dict.fromkeys(("labels", "questions", "reports"), 1),
         "manifest": 2,
         "segments": 3,
         "preparation": 4,
@@ -63,7 +63,7 @@ INNER_LEVELS = {
     },
     "networks": {"checkpoint_file": 0, "layers": 0, "encoders": 1, "language_model": 1},
     "data": {"tokens": 1, "signals": 1, "questions": 2},
-    "evaluation": dict.fromkeys(("answers", "labels", "survival", "signals"), 1),
+    "evaluation": {**dict.fromkeys(("answers", "labels", "survival", "signals"), 1), "reports": 2},
 }
 # What the tables above do not name: folders of networks/ are systems, and the single modules beside
 # them know them all; those of records/ keep old names alive; in data/ and evaluation/ they serve

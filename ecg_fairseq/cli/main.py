@@ -29,6 +29,7 @@ VERBS = {
     "embed": ("embed", "write embeddings of a manifest's recordings or segments"),
     "probe": ("probe", "fit linear classifiers on embeddings, beside a random encoder"),
     "score": ("score", "score fairseq-generate's answers, with floors and intervals"),
+    "label": ("label", "labels from written reports, by rules"),
     "plot": ("plot", "draw a recording on ECG paper"),
 }
 

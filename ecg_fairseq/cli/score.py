@@ -5,6 +5,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecg_fairseq.cli.score_reports import (
+    add_report_options,
+    format_report_figures,
+    report_figures,
+)
 from ecg_fairseq.files import write_json
 
 if TYPE_CHECKING:
@@ -40,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="also BERTScore with this encoder (name or local folder; needs bert-score)",
     )
+    add_report_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,12 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
     scores = {"subset": arguments.subset, **scores, **_provenance(manifest)}
     if scores.get("simulated"):
         scores["warnings"] = [SIMULATED_NOTE, *scores["warnings"]]
+    scores |= report_figures(arguments, predictions, manifest)
     folder = arguments.answers.parent if arguments.out is None else arguments.out
     write_predictions(folder / PREDICTIONS_FILE, predictions)
     if blind is not None:
         write_predictions(folder / "blind_predictions.jsonl", blind)
     write_json(folder / "scores.json", scores)
-    print(format_scores(scores))
+    print(format_scores(scores) + format_report_figures(scores))
     print(f"wrote {folder / 'scores.json'}", file=sys.stderr)
     return 0
 

@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(rates, intervals, amplitudes), as in life",
     )
     parser.add_argument(
+        "--reports",
+        default="english",
+        help="wording of PTB-XL's reports: english (default) or german, several wordings a "
+        "finding; mixed, as in PTB-XL; plain, one wording",
+    )
+    parser.add_argument(
         "--question-types",
         default="all",
         help="comma-separated ECG-QA types, `single` (the three single-* types) or `all` (default)",
@@ -52,7 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     named = {"all": QUESTION_TYPES, "single": SINGLE_TYPES}
     types = named.get(arguments.question_types) or tuple(arguments.question_types.split(","))
     settings = CohortSettings(
-        arguments.patients, arguments.seed, arguments.fs, types, arguments.difficulty
+        arguments.patients,
+        arguments.seed,
+        arguments.fs,
+        types,
+        arguments.difficulty,
+        arguments.reports,
     )
     write_layout = layout_writer(arguments.layout)
     settings.validate()

@@ -33,16 +33,19 @@ from ecg_fairseq.records.datasets.ptb_xl_or_mimic import add_recordings_options,
 from ecg_fairseq.records.labels.label_set import LabelSet
 from ecg_fairseq.records.manifest.splits import SPLIT_ORDER
 from ecg_fairseq.records.preparation.raw_dataset import Questions, RawDataset
-from ecg_fairseq.records.questions.question import Question, canonical_answer
+from ecg_fairseq.records.questions.question import (
+    REPORT_QUESTION,
+    REPORT_TEMPLATE,
+    REPORT_TYPE,
+    Question,
+    canonical_answer,
+)
 from ecg_fairseq.records.record_row import SPLITS, RecordRow
 from ecg_fairseq.records.source_record import SourceRecord, labels_text
 
 RAW_HELP = "HeartLLM's folder (holds dataset/ecgqa and dataset/report)"
 TASKS = ("both", "qa", "report")
 SPLIT_RULES = ("heartllm", "ptb-xl")
-REPORT_QUESTION = "Write the diagnostic report of this ECG."
-REPORT_TYPE = "report"
-REPORT_TEMPLATE = 0  # ECG-QA's begin at 1
 PTB_XL, MIMIC_IV_ECG = "ptbxl", "mimic-iv-ecg"
 _QA_FILE = "dataset/ecgqa/{version}/template_{split}_background.json"
 _REPORT_FILE = "dataset/report/{version}/{split}.json"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ecg_fairseq.errors import ManifestError
 from ecg_fairseq.progress import MODES
 from ecg_fairseq.records.manifest.store import DTYPES
 from ecg_fairseq.records.preparation.folder import write_command
@@ -19,7 +20,10 @@ from ecg_fairseq.records.preparation.raw_dataset import (
     is_simulated,
     with_label_table,
 )
+from ecg_fairseq.records.preparation.report_labels import with_report_labels
+from ecg_fairseq.records.preparation.report_questions import with_report_questions
 from ecg_fairseq.records.questions.sample import parse_limits
+from ecg_fairseq.records.reports.labeler import open_labeler
 from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
 from ecg_fairseq.terminal import run_explained
 
@@ -69,6 +73,23 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         default="exact",
         help="first-four-windows is ECG-Byte's published rule",
     )
+    _add_content_options(parser)
+    parser.add_argument(
+        "--accept-amplitude",
+        action="store_true",
+        help="use recordings whose amplitude, flat leads or gaps no ECG in mV has; default: skip "
+        "them, with the likely unit as the reason",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="estimate time and disk, write none")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace another manifest in --out"
+    )
+    parser.add_argument("--progress", choices=MODES, default="auto", help="how to show progress")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_content_options(parser: argparse.ArgumentParser) -> None:
+    """Add what changes labels and questions, whatever the dataset."""
     parser.add_argument(
         "--max-questions",
         metavar="SIDE=N,...",
@@ -83,17 +104,21 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         "and one column of 0 and 1 for each label",
     )
     parser.add_argument(
-        "--accept-amplitude",
+        "--labels-from-reports",
         action="store_true",
-        help="use recordings whose amplitude, flat leads or gaps no ECG in mV has; default: skip "
-        "them, with the likely unit as the reason",
+        help="labels in place of the dataset's own: what the labeler reads in the reports",
     )
-    parser.add_argument("--dry-run", action="store_true", help="estimate time and disk, write none")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace another manifest in --out"
+        "--labeler-tables",
+        type=Path,
+        metavar="DIR",
+        help="tables of the labeler, in ECG-FM's layout (default: the package's own)",
     )
-    parser.add_argument("--progress", choices=MODES, default="auto", help="how to show progress")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument(
+        "--report-questions",
+        action="store_true",
+        help="also ask each recording that has a written report for it (question type report)",
+    )
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -137,16 +162,26 @@ def dataset_from(arguments: argparse.Namespace, dataset: DatasetModule) -> RawDa
     """Return the dataset that arguments ask for, with the options that all datasets share applied.
 
     Raises:
-        ManifestError: the raw data or the label table are missing or damaged.
+        ManifestError: the raw data or the label table are missing or damaged, or options clash.
+        LabelerError: the labeler's tables are missing or damaged.
     """
     raw_dataset = dataset.make_dataset(arguments)
     if is_simulated(arguments.raw_dir):
         raw_dataset = replace(raw_dataset, notes={**raw_dataset.notes, "simulated": True})
-    return (
-        with_label_table(raw_dataset, arguments.label_table)
-        if arguments.label_table
-        else raw_dataset
-    )
+    if arguments.label_table:
+        raw_dataset = with_label_table(raw_dataset, arguments.label_table)
+    if arguments.labels_from_reports:
+        if arguments.label_table:
+            raise ManifestError(
+                "--label-table and --labels-from-reports are two sources of the same labels; "
+                "choose one"
+            )
+        raw_dataset = with_report_labels(raw_dataset, open_labeler(arguments.labeler_tables))
+    elif arguments.labeler_tables:
+        raise ManifestError("--labeler-tables is for --labels-from-reports; give both, or none")
+    if arguments.report_questions:
+        raw_dataset = with_report_questions(raw_dataset)
+    return raw_dataset
 
 
 def run_preparation(

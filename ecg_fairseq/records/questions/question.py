@@ -14,6 +14,10 @@ EMPTY_ANSWER = "none"
 STYLES = ("template", "paraphrased")
 ORIGINS = ("ecg_qa", "labels", "own", "reports", "ecg_chat")
 ANSWER_SEPARATOR = "; "
+# A question of this type asks for the recording's written report, which is the answer.
+REPORT_TYPE = "report"
+REPORT_QUESTION = "Write the diagnostic report of this ECG."
+REPORT_TEMPLATE = 0  # ECG-QA's begin at 1
 
 
 def canonical_answer(answer: Sequence[str]) -> list[str]:

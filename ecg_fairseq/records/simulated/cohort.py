@@ -8,6 +8,7 @@ from ecg_fairseq.files import read_json, remove_incomplete, write_json
 from ecg_fairseq.folder_lock import is_lock
 from ecg_fairseq.records.preparation.raw_dataset import SIMULATION_FILE
 from ecg_fairseq.records.questions.from_labels import QUESTION_TYPES
+from ecg_fairseq.records.simulated.reports import DEFAULT_REPORTS, REPORT_STYLES
 from ecg_fairseq.signal.simulator.difficulty import DIFFICULTIES
 
 SIMULATOR_VERSION = 2  # 2: NORM never together with a rate that excludes it
@@ -16,6 +17,8 @@ MARKER = SIMULATION_FILE
 # PTB-XL's headers write the augmented leads in capitals.
 HEADER_LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _USUAL_FS_HZ = 500
+# Layouts that hold PTB-XL's table of reports.
+REPORT_LAYOUTS = ("ptb_xl", "ptb_xl_plus", "heartllm")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class CohortSettings:
         fs_hz: rate of the files below ``records500`` (``records100`` always holds 100 Hz).
         question_types: ECG-QA question types to build.
         difficulty: ``standard``, or ``hard``, whose findings overlap at their borders.
+        reports: of ``reports.REPORT_STYLES``: language and wording of PTB-XL's reports.
     """
 
     patients: int
@@ -35,6 +39,7 @@ class CohortSettings:
     fs_hz: int = 500
     question_types: tuple[str, ...] = QUESTION_TYPES
     difficulty: str = "standard"
+    reports: str = DEFAULT_REPORTS
 
     def validate(self) -> None:
         """Refuse impossible settings with an EcgError."""
@@ -50,6 +55,8 @@ class CohortSettings:
             raise EcgError(
                 f"--difficulty {self.difficulty}: expected one of {', '.join(DIFFICULTIES)}"
             )
+        if self.reports not in REPORT_STYLES:
+            raise EcgError(f"--reports {self.reports}: expected one of {', '.join(REPORT_STYLES)}")
         unknown = [name for name in self.question_types if name not in QUESTION_TYPES]
         if unknown:
             raise EcgError(
@@ -70,6 +77,11 @@ def claim_folder(folder: Path, layout: str, settings: CohortSettings) -> None:
     settings.validate()
     if settings.fs_hz != _USUAL_FS_HZ:
         raise EcgError(f"--fs {settings.fs_hz}: layout {layout} has rates of its own; leave it out")
+    if settings.reports != DEFAULT_REPORTS and layout not in REPORT_LAYOUTS:
+        raise EcgError(
+            f"--reports {settings.reports}: layout {layout} has reports of its own, or none; leave "
+            f"it out, or choose one of {', '.join(REPORT_LAYOUTS)}"
+        )
     wanted = {
         "format": "ecg_fairseq.simulation",
         "version": SIMULATOR_VERSION,
@@ -77,6 +89,7 @@ def claim_folder(folder: Path, layout: str, settings: CohortSettings) -> None:
         "patients": settings.patients,
         "seed": settings.seed,
         "difficulty": settings.difficulty,
+        **_report_style(settings),
     }
     marker = folder / MARKER
     if marker.is_file():
@@ -100,6 +113,8 @@ def claim_ptb_xl_folder(folder: Path, settings: CohortSettings) -> None:
     """
     wanted = {"format": "ecg_fairseq.simulation", "version": SIMULATOR_VERSION}
     wanted |= asdict(settings) | {"question_types": list(settings.question_types)}
+    del wanted["reports"]
+    wanted |= _report_style(settings)
     marker = folder / MARKER
     if marker.exists():
         found = read_json(marker, EcgError, "description of the simulated cohort")
@@ -115,6 +130,11 @@ def claim_ptb_xl_folder(folder: Path, settings: CohortSettings) -> None:
         )
     make_folder(folder)
     write_json(marker, wanted)
+
+
+def _report_style(settings: CohortSettings) -> dict[str, str]:
+    """Return what a marker says of the reports: nothing where they are worded as by default."""
+    return {} if settings.reports == DEFAULT_REPORTS else {"reports": settings.reports}
 
 
 def _holds_files(folder: Path) -> bool:

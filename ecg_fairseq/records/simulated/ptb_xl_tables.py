@@ -15,6 +15,7 @@ from ecg_fairseq.records.questions.ptb_xl_statements import (
     labelled_record_from_row,
 )
 from ecg_fairseq.records.simulated.plan import SimulatedCase
+from ecg_fairseq.records.simulated.reports import report_statements, write_report
 from ecg_fairseq.signal.simulator.findings import Findings
 from ecg_fairseq.signal.simulator.noise import DISTURBED
 
@@ -125,8 +126,13 @@ def numeric_features(findings: Findings) -> dict[str, str]:
     return features
 
 
-def database_row(case: SimulatedCase) -> dict[str, str]:
-    """Return one row of ``ptbxl_database.csv``; all 28 columns as text."""
+def database_row(case: SimulatedCase, report: str = "") -> dict[str, str]:
+    """Return one row of ``ptbxl_database.csv``; all 28 columns as text.
+
+    Args:
+        case: the recording.
+        report: its text (:func:`simulated_report`).
+    """
     planned, findings, person = case.planned, case.findings, case.person
     codes = scp_codes(findings)
     folder = f"{planned.ecg_id // 1000 * 1000:05d}"
@@ -143,7 +149,7 @@ def database_row(case: SimulatedCase) -> dict[str, str]:
         "site": f"{person.site}.0",
         "device": person.device,
         "recording_date": f"{person.recorded:%Y-%m-%d %H:%M:%S}",
-        "report": _report(codes, findings),
+        "report": report,
         "scp_codes": str(codes),
         "heart_axis": "LAD" if findings.left_axis else "MID",
         "infarction_stadium1": "Stadium I" if infarct else "",
@@ -167,14 +173,10 @@ def _noise_text(noise: str, disturbed: int) -> str:
     return {"static": f" , {text},  ", "drift": f" , {text}", "burst": text}[noise]
 
 
-def _report(codes: dict[str, float], findings: Findings) -> str:
-    """Return a short report: rhythm first, then the other statements, then the axis."""
-    rhythm = [ALL_NAMES[code] for code in codes if code in ("SR", "SBRAD", "STACH", "AFIB")]
-    others = [ALL_NAMES[code] for code in codes if code in ALL_NAMES]
-    others = [name for name in others if name not in rhythm]
-    axis = ["left axis deviation"] if findings.left_axis else []
-    closing = ["normal ecg"] if "NORM" in codes else []
-    return ". ".join(rhythm + others + axis + closing)
+def simulated_report(case: SimulatedCase, seed: int, style: str) -> str:
+    """Return the report of a recording; ``style`` is one of ``reports.REPORT_STYLES``."""
+    said = report_statements(list(scp_codes(case.findings)), case.findings.left_axis)
+    return write_report(case, said, seed, style)
 
 
 def labelled_record(case: SimulatedCase, row: dict[str, str]) -> LabelledRecord:

@@ -150,6 +150,22 @@ def check_line_one(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("whole", "broken"),
+    [
+        ('"record_ids": ["1"]', '"record_ids": ["]'),
+        ('"patient_ids": ["9"]', '"patient_ids": ["]'),
+        ('{"id": "q1"', '{"id": "'),
+    ],
+)
+def test_a_value_without_its_second_quote_is_refused_at_once(tmp_path, whole, broken):
+    path = tmp_path / "train.jsonl"
+    assert whole in LINE
+    path.write_text(LINE.replace(whole, broken), encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"line 1"):
+        read_questions(path)
+
+
+@pytest.mark.parametrize(
     "inserted",
     [
         '"answer": ["b", "record_ids": ["1"], "patient_ids": ["9"], "template_id": "c"], ',

@@ -20,7 +20,11 @@ from ecg_fairseq.records.record_row import SPLITS
 from ecg_fairseq.records.simulated.cohort import CohortSettings, claim_folder
 from ecg_fairseq.records.simulated.layouts.ptb_xl import write_layout as write_ptb_xl
 from ecg_fairseq.records.simulated.plan import draw_case, plan_cohort
-from ecg_fairseq.records.simulated.ptb_xl_tables import database_row, labelled_record
+from ecg_fairseq.records.simulated.ptb_xl_tables import (
+    database_row,
+    labelled_record,
+    simulated_report,
+)
 from ecg_fairseq.records.simulated.wfdb_files import write_file
 
 _SHARES = (0.7, 0.15, 0.15)
@@ -41,7 +45,9 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
         draw_case(item, settings.seed)
         for item in plan_cohort(settings.patients, settings.seed, settings.difficulty)
     ]
-    rows = [database_row(case) for case in cases]
+    # HeartLLM's reports are English translations, whatever PTB-XL's own are.
+    style = "plain" if settings.reports == "plain" else "english"
+    rows = [database_row(case, simulated_report(case, settings.seed, style)) for case in cases]
     records = [labelled_record(case, row) for case, row in zip(cases, rows, strict=True)]
     questions = _write_questions(folder, records, rows, settings)
     reports = _write_reports(folder, rows, settings)

@@ -28,6 +28,7 @@ from ecg_fairseq.records.simulated.plan import (
 from ecg_fairseq.records.simulated.ptb_xl_tables import (
     database_row,
     labelled_record,
+    simulated_report,
     write_tables,
 )
 from ecg_fairseq.signal.simulator import resample_leads
@@ -61,7 +62,10 @@ def write_layout(folder: Path, settings: CohortSettings, workers: int = 1) -> di
     for _ in track(done, len(planned), "simulated records"):
         pass
     cases = [draw_case(record, settings.seed) for record in planned]
-    rows = [database_row(case) for case in cases]
+    rows = [
+        database_row(case, simulated_report(case, settings.seed, settings.reports))
+        for case in cases
+    ]
     labelled = [labelled_record(case, row) for case, row in zip(cases, rows, strict=True)]
     questions = write_ecg_qa(folder / "ecg-qa", labelled, settings.seed, settings.question_types)
     write_tables(folder, rows)
