@@ -37,7 +37,8 @@ def _without_tf32() -> Iterator[None]:
 
 def _switches() -> list[tuple[Any, str, Any]]:
     """Return what decides on TF32: object, attribute, and the value for full precision."""
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    convolutions: Any = torch.backends.cudnn
+    products = torch.backends.cuda.matmul
     if hasattr(products, "fp32_precision"):
         # Mixing these with the older switches, that torch before 2.9 has alone, is an error.
         return [(convolutions.conv, "fp32_precision", "ieee"), (products, "fp32_precision", "ieee")]
