@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecg_fairseq.cli.main import main
 from ecg_fairseq.errors import EcgError, ManifestError, TokenizerError
 from ecg_fairseq.networks.heartllm.config import config_of
 from ecg_fairseq.networks.heartllm.network import FsqAutoencoder
@@ -191,6 +192,15 @@ def test_a_file_written_over_keeps_the_weights_of_the_other(tmp_path):
     assert open_tokens(tmp_path / "t.json").sha256() == fsq_tokens(seed=5).sha256()
     (tmp_path / "t.json").write_bytes(before)
     assert open_tokens(tmp_path / "t.json").sha256() == TOKENS.sha256()
+
+
+def test_verbs_of_symbols_say_that_it_is_of_another_kind(tmp_path, capsys):
+    TOKENS.save(tmp_path / "t.json")
+    for verb in ("encode", "decode", "export-hf"):
+        words = ["tokenizer", verb, "--tokenizer", str(tmp_path / "t.json")]
+        words += ["--out", str(tmp_path / "hf")] if verb == "export-hf" else []
+        assert main(words) == 1
+        assert "ECG tokens of kind fsq" in capsys.readouterr().err
 
 
 def test_damaged_states_are_explained():
