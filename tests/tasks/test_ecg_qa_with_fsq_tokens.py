@@ -61,7 +61,7 @@ def test_it_trains_answers_and_knows_its_tokens(manifest, tokens, tmp_path):
     assert isinstance(system.ecg_tokenizer, FsqTokens)
     assert system.ecg_tokenizer.num_ids == len(system.vocabulary.ecg_ids) == 12
     signal = np.random.default_rng(0).normal(size=(12, 5000)).astype(np.float32)
-    record = EcgRecord(signal, CANONICAL_LEADS, 500.0, "r")
+    record = EcgRecord(signal, CANONICAL_LEADS, 500.0, "r", "p")
     prompt = system.prompt([record], "Is the pulse tall?")
     rows = system.ecg_rows(record)
     assert len(rows) == 313

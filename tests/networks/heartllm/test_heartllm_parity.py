@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 
@@ -72,6 +73,19 @@ def test_one_changed_weight_fails(
     lines = capsys.readouterr().out.splitlines()
     failed = [line.split()[0] for line in lines if line.endswith("FAIL")]
     assert f"fsq_variant/{failing}" in failed
+
+
+def test_benchmark_compares_ids_and_times_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    stage = importlib.import_module("benchmarks.fsq_encode")
+    before = torch.get_num_threads()
+    try:
+        found = stage.run(Namespace(records=2, repeats=1, channels=8))
+    finally:
+        torch.set_num_threads(before)
+    assert (found["ids"], found["ids_differing"]) == (626, 0)
+    assert set(found["ms_per_record"]) == {"published", "ours"}
+    assert 0 < found["ms_per_cached_record"] < min(found["ms_per_record"].values())
 
 
 def test_a_constant_of_another_value_fails(
