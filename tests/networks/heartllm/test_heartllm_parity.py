@@ -44,9 +44,12 @@ def test_everything_recorded_is_equal(
 
 
 def test_the_tokenizer_of_the_later_stages_is_equal(
-    parity: ModuleType, shared_dir: Path, capsys: pytest.CaptureFixture[str]
+    parity: ModuleType, shared_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = parity.main(["heartllm", str(shared_dir / "golden" / "heartllm" / "llm_stages")])
+    stages = shared_dir / "golden" / "heartllm" / "llm_stages"
+    for name in ("fsq_best.pt", "set.json", "ecg_codes.npz"):
+        shutil.copyfile(stages / name, tmp_path / name)
+    status = parity.main(["heartllm", str(tmp_path)])
     out = capsys.readouterr().out
     assert status == 0, out
     for name in ("code_pre", "code_levels", "codes", "exported_keys", "exported_weights"):
@@ -110,3 +113,63 @@ def test_a_changed_code_in_the_record_fails(
     out = capsys.readouterr().out
     assert "fsq_best/codes" in out
     assert "fsq_best/exported_weights 0 0 ok" in out
+
+
+def copied_stages(shared_dir: Path, tmp_path: Path, num_cases: int = 1) -> Path:
+    """Return a writable copy of the later stages with the first cases of each kind."""
+    stages = shared_dir / "golden" / "heartllm" / "llm_stages"
+    folder = tmp_path / "stages"
+    shutil.copytree(stages, folder, ignore=shutil.ignore_patterns("data", "*published*"))
+    for name in ("stage3.json", "inference.json"):
+        value = json.loads((folder / name).read_text())
+        value["cases"] = dict(list(value["cases"].items())[:num_cases])
+        (folder / name).write_text(json.dumps(value))
+    return folder
+
+
+def failed_checks(
+    parity: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> tuple[set[str], set[str]]:
+    """Return the names of all checks of the later stages, and of those that fail."""
+    parity.main(["heartllm", str(folder)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[:-1]]
+    names = {words[0] for words in lines}
+    return names, {words[0] for words in lines if words[-1] == "FAIL"}
+
+
+@pytest.mark.slow
+def test_instruction_tuning_is_equal(
+    parity: ModuleType, shared_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names, failed = failed_checks(parity, copied_stages(shared_dir, tmp_path), capsys)
+    assert failed == set()
+    for name in ("input_ids", "labels", "token_nll", "loss", "relative_grad_norms", "trainable"):
+        assert f"qa_train/{name}" in names
+    assert {"stage2_qa/prompt_ids", "stage2_qa/generated_ids"} <= names
+
+
+@pytest.mark.slow
+def test_a_changed_weight_of_the_language_model_fails(
+    parity: ModuleType, shared_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied_stages(shared_dir, tmp_path)
+    weights = load_file(folder / "ckpt_stage2.safetensors")
+    key = next(name for name in weights if "layers.1.mlp.down_proj.lora_B" in name)
+    weights[key][0, 0] += 0.5
+    save_file(weights, folder / "ckpt_stage2.safetensors")
+    _, failed = failed_checks(parity, folder, capsys)
+    assert {"qa_train/loss", "qa_train/token_nll"} <= failed
+    assert "qa_train/input_ids" not in failed
+
+
+@pytest.mark.slow
+def test_a_changed_character_of_a_prompt_fails(
+    parity: ModuleType, shared_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied_stages(shared_dir, tmp_path)
+    value = json.loads((folder / "stage3.json").read_text())
+    entry = value["cases"]["qa_train"]["items"][0]["entry"]
+    entry["question"] = entry["question"].replace("?", "!").replace(".", "!")
+    (folder / "stage3.json").write_text(json.dumps(value))
+    _, failed = failed_checks(parity, folder, capsys)
+    assert "qa_train/input_ids" in failed
