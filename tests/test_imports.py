@@ -61,7 +61,10 @@ INNER_LEVELS = {
         "datasets": 5,
         "simulated": 6,
     },
-    "networks": {"checkpoint_file": 0, "layers": 0, "encoders": 1, "language_model": 1},
+    "networks": {
+        **dict.fromkeys(("checkpoint_file", "conversion", "layers"), 0),
+        **dict.fromkeys(("encoders", "language_model"), 1),
+    },
     "data": {"tokens": 1, "signals": 1, "questions": 2},
     "evaluation": {**dict.fromkeys(("answers", "labels", "survival", "signals"), 1), "reports": 2},
 }

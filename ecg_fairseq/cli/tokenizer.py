@@ -1,4 +1,4 @@
-"""``ecg-fairseq tokenizer``: train, import, export, use and examine ECG-BPE tokenizers."""
+"""``ecg-fairseq tokenizer``: train, import, export, use and examine tokenizers of ECGs."""
 
 import argparse
 import contextlib
@@ -13,6 +13,8 @@ from ecg_fairseq.progress import MODES as PROGRESS_MODES
 from ecg_fairseq.records.record_row import SPLITS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ecg_fairseq.tokenizer import EcgTokenizer, Quantizer
     from ecg_fairseq.tokenizer.training import TrainingOptions
     from ecg_fairseq.tokenizer.training_text import TrainingText
@@ -30,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("export-hf", "write a tokenizer.json for Hugging Face tokenizers", _add_export),
         ("encode", "lines on stdin to lines of ids", _add_code),
         ("decode", "lines of ids on stdin to lines", _add_code),
+        ("export", "the FSQ tokens of a trained autoencoder as a token file", _add_export_fsq),
+        ("register", "enter a token file into a manifest", _add_register),
         ("stats", "usage, compression, error and overlap: figures and JSON", _add_stats),
         ("track", "which token covers which samples: picture and JSON", _add_track),
     ):
@@ -48,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         "export-hf": _export,
         "encode": _encode,
         "decode": _decode,
+        "export": _export_fsq,
+        "register": _register,
         "stats": _stats,
         "track": _track,
     }[arguments.tokenizer_verb](arguments)
@@ -196,6 +202,46 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_export_fsq(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="of the model fsq_autoencoder")
+    add("--out", type=Path, required=True, help="JSON to write; weights go beside it")
+
+
+def _export_fsq(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.networks.trained import open_trained
+
+    tokens = open_trained(arguments.checkpoint).require("tokenize")
+    with _only_writer(arguments.out):
+        tokens.save(arguments.out)
+    summary = {"tokenizer": str(arguments.out), "kind": tokens.kind, "sha256": tokens.sha256()}
+    print(json.dumps({**summary, "recipe": tokens.recipe, "split_hash": tokens.split_hash}))
+    return 0
+
+
+def _add_register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument(
+        "--external-test",
+        action="store_true",
+        help="do not compare splits: the manifest's patients are known to be others",
+    )
+
+
+def _register(arguments: argparse.Namespace) -> int:
+    from ecg_fairseq.records.manifest.provenance import check_tokenizer, provenance_of
+    from ecg_fairseq.records.preparation.manifest_writer import set_tokenizer
+    from ecg_fairseq.tokenizer import open_tokens
+
+    tokens = open_tokens(arguments.tokenizer)
+    present = provenance_of(arguments.manifest)
+    check_tokenizer(tokens.recipe, tokens.split_hash, present, arguments.external_test)
+    set_tokenizer(arguments.manifest, arguments.tokenizer)
+    print(json.dumps({"manifest": str(arguments.manifest), "sha256": tokens.sha256()}))
+    return 0
+
+
 def _add_code(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--mode", choices=_MODES, help="default: the tokenizer's own")
@@ -259,10 +305,32 @@ def _add_stats(parser: argparse.ArgumentParser) -> None:
 
 def _stats(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.files import write_json
-    from ecg_fairseq.tokenizer import EcgTokenizer, analysis, figures
+    from ecg_fairseq.tokenizer import FsqTokens, figures, open_tokens
 
     if arguments.limit is not None and arguments.limit < 1:
         raise TokenizerError(f"--limit must be at least 1, got {arguments.limit}")
+    tokens = open_tokens(arguments.tokenizer)
+    if isinstance(tokens, FsqTokens):
+        from ecg_fairseq.tokenizer.fsq.report import describe_usage
+
+        against = open_tokens(arguments.against) if arguments.against else None
+        result, pictures = describe_usage(
+            tokens, arguments.input, arguments.split, arguments.limit, against
+        )
+    else:
+        result, pictures = _bpe_usage(arguments)
+    for name, figure in pictures.items():
+        figures.save_figure(figure, arguments.out / name)
+    result["figures"] = [str(arguments.out / name) for name in pictures]
+    write_json(arguments.out / "stats.json", result)
+    print(json.dumps(result))
+    return 0
+
+
+def _bpe_usage(arguments: argparse.Namespace) -> "tuple[dict[str, Any], dict[str, Figure]]":
+    """Return the figures of an ECG-BPE tokenizer, and pictures by file name."""
+    from ecg_fairseq.tokenizer import EcgTokenizer, analysis, figures
+
     tokenizer = EcgTokenizer.load(arguments.tokenizer)
     corpora = [
         analysis.Corpus(path, arguments.split, tokenizer, arguments.limit)
@@ -290,12 +358,7 @@ def _stats(arguments: argparse.Namespace) -> int:
         result["same_quantiser"] = tokenizer.quantizer == other.quantizer
         title = f"{arguments.tokenizer.stem} and {arguments.against.stem}"
         pictures["overlap.png"] = figures.overlap_figure(rows, title)
-    for name, figure in pictures.items():
-        figures.save_figure(figure, arguments.out / name)
-    result["figures"] = [str(arguments.out / name) for name in pictures]
-    write_json(arguments.out / "stats.json", result)
-    print(json.dumps(result))
-    return 0
+    return result, pictures
 
 
 def _add_track(parser: argparse.ArgumentParser) -> None:
@@ -310,10 +373,10 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
 
 def _track(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer
-    from ecg_fairseq.tokenizer import EcgTokenizer, tracking
+    from ecg_fairseq.tokenizer import open_tokens, tracking
     from ecg_fairseq.tokenizer.figures import save_figure
 
-    tokenizer = EcgTokenizer.load(arguments.tokenizer)
+    tokenizer = open_tokens(arguments.tokenizer)
     if arguments.manifest is None:
         segment = tracking.file_segment(Path(arguments.record), tokenizer, arguments.segment)
     else:

@@ -56,6 +56,17 @@ def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[
     Raises:
         CheckpointError: it is missing, truncated, not a checkpoint, or holds pickled objects.
     """
+    state = read_torch_file(path, only_settings)
+    if not isinstance(state, dict) or "model" not in state:
+        raise CheckpointError(f"{path} is not a fairseq checkpoint: it has no 'model' entry")
+    return state
+
+
+def read_torch_file(path: Path | str, only_settings: bool = False) -> Any:
+    """Load a file of tensors and plain values on the CPU; nothing in it is executed.
+
+    Arguments and errors as of :func:`read_checkpoint_file`, but it may hold anything.
+    """
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; give a checkpoint file in it (.pt)")
@@ -63,13 +74,10 @@ def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[
         raise CheckpointError(f"checkpoint not found: {path}")
     try:
         is_mapped = only_settings and zipfile.is_zipfile(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError as cause:
         raise pickle_refusal(path, cause) from cause
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, *_DAMAGED_PICKLE) as cause:
         raise CheckpointError(
             f"checkpoint {path} is truncated or not a torch file: {first_line(cause)}"
         ) from cause
-    if not isinstance(state, dict) or "model" not in state:
-        raise CheckpointError(f"{path} is not a fairseq checkpoint: it has no 'model' entry")
-    return state

@@ -3,8 +3,8 @@
 The one place that knows all systems: a new one adds its names to the tables below. Nothing heavy is
 imported before a checkpoint is opened.
 
-Capabilities are ``answer`` (questions about recordings), ``score_labels``, ``embed`` and
-``identify`` (tell patients apart by embeddings).
+Capabilities are ``answer`` (questions about recordings), ``score_labels``, ``embed``, ``identify``
+(tell patients apart by embeddings) and ``tokenize`` (ECG tokens of recordings).
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,18 @@ def _ecg_fm_convert() -> Any:
     return convert
 
 
+def _heartllm() -> object:
+    from ecg_fairseq.networks.heartllm import checkpoint
+
+    return checkpoint
+
+
+def _heartllm_convert() -> Any:
+    from ecg_fairseq.networks.heartllm import convert
+
+    return convert
+
+
 def _any_encoder() -> object:
     from ecg_fairseq.networks.encoders import finetuning
 
@@ -50,7 +62,11 @@ def _resnet() -> object:
 
 
 # Encoder -> imports the module that registers it (encoders/registry.py says how).
-ENCODERS: dict[str, registry.Importer] = {"ecg_transformer": _ecg_fm, "resnet": _resnet}
+ENCODERS: dict[str, registry.Importer] = {
+    "ecg_transformer": _ecg_fm,
+    "resnet": _resnet,
+    "fsq_autoencoder": _heartllm,
+}
 # Model of a checkpoint that holds an encoder -> imports the module that registers it.
 NETWORKS: dict[str, registry.Importer] = {
     "ecg_transformer": _ecg_fm,
@@ -60,11 +76,15 @@ NETWORKS: dict[str, registry.Importer] = {
     "arcface": _ecg_fm,
     "ecg_encoder_classifier": _any_encoder,
     "ecg_encoder_arcface": _any_encoder,
+    "fsq_autoencoder": _heartllm,
 }
 # Model of a checkpoint that answers -> imports a module with ``system_of_state(state, path)``.
 ANSWERERS = {"ecg_llm": _language_model}
-# Other projects -> imports a module with ``convert_checkpoint`` and ``export_checkpoint``.
-PROJECTS = {"fairseq-signals": _ecg_fm_convert}
+# Model of a checkpoint that makes ECG tokens.
+TOKENIZERS = ("fsq_autoencoder",)
+# Other projects -> imports a module with ``convert_checkpoint`` and ``export_checkpoint``, and
+# perhaps ``OPTIONS``, names of their further arguments by direction (``from``, ``to``).
+PROJECTS = {"fairseq-signals": _ecg_fm_convert, "heartllm": _heartllm_convert}
 registry.announce(ENCODERS, NETWORKS)
 
 # Capability -> what a checkpoint without it does not do, and the verb for one that has it.
@@ -83,6 +103,10 @@ CAPABILITIES = {
         "tells no patients apart",
         "`ecg-fairseq embed` writes embeddings that tell patients apart",
     ),
+    "tokenize": (
+        "makes no ECG tokens (models of fsq_autoencoder do)",
+        "`ecg-fairseq tokenizer export` writes its tokens as a file for language models",
+    ),
 }
 
 
@@ -94,7 +118,7 @@ class Trained:
         path: of the checkpoint.
         name: of its model, as fairseq registers it.
         capabilities: what it can do -> the object that does it: a ``TrainedSystem`` for
-            ``answer``, a ``TrainedEncoder`` for the others.
+            ``answer``, ``EcgTokens`` for ``tokenize``, a ``TrainedEncoder`` for the others.
     """
 
     path: str
@@ -134,7 +158,12 @@ def open_trained(path: Path | str) -> Trained:
     if isinstance(name, str) and name in ANSWERERS:
         system_of_state = ANSWERERS[name]().system_of_state
         return Trained(str(path), name, {"answer": system_of_state(state, path)})
-    return Trained(str(path), str(name), _encoding(state, str(path)))
+    found = _encoding(state, str(path))
+    if name in TOKENIZERS:
+        from ecg_fairseq.tokenizer.fsq.tokens import FsqTokens
+
+        found["tokenize"] = FsqTokens.of_checkpoint(state, str(path))
+    return Trained(str(path), str(name), found)
 
 
 def open_pretrained_encoder(path: Path | str) -> "tuple[PretrainedEncoder, dict[str, Any]]":

@@ -83,6 +83,17 @@ class Recipe(ABC):
             RecordError: missing leads, NaN or Inf, an unsuitable rate, or too short.
         """
 
+    def apply_scaled(
+        self, signal: np.ndarray, leads: Sequence[str], fs_hz: float
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return what :meth:`apply` does, and what turns it into mV again.
+
+        Returns:
+            The segments, and float32 (num_segments, leads, 2): mean and deviation in mV that each
+            lead of each segment was standardised by; None where the recipe does not say them.
+        """
+        return self.apply(signal, leads, fs_hz), None
+
     @property
     def unit(self) -> str:
         """Unit of the segments' values: ``mV``, or ``sd`` (standard deviations of the lead)."""

@@ -81,6 +81,10 @@ class EcgQaTask(ProvenanceTask):
         self._present = provenance_of(self.manifest.path, self.ecg_tokenizer.sha256())
         made_for = (self.ecg_tokenizer.recipe, self.ecg_tokenizer.split_hash)
         check_tokenizer(*made_for, self._present, self.external_test)
+        # Tokens that were trained are a stage before; a language model keeps their patients, too.
+        source = getattr(self.ecg_tokenizer, "source", None)
+        if source:
+            self.begin_with({"task_state": source}, "the ECG tokenizer")
         self.layout = load_layout(cfg.prompt_layout)
         self.max_sequence = cfg.max_sequence
         self._predictions: Optional[PredictionFile] = None

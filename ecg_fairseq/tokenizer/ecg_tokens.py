@@ -30,6 +30,9 @@ class EcgTokens(Protocol):
         kind: the name it is registered under.
         recipe: ``{"name", "hash"}`` of the preprocessing it was made for, or None.
         split_hash: hash of the patient split it was trained on, or None.
+
+    Kinds that are trained by fairseq also have ``source``, a dict: what checkpoints keep of their
+    training data.
     """
 
     kind: ClassVar[str]

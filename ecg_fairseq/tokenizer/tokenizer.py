@@ -107,6 +107,11 @@ class EcgTokenizer:
     @classmethod
     def from_dict(cls, value: Any) -> "EcgTokenizer":
         """Build from the parsed form of a tokenizer file; every field is checked."""
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if isinstance(kind, str) and kind != cls.kind:
+            raise TokenizerError(
+                f"these are ECG tokens of kind {kind}; only {cls.kind} reads and writes symbols"
+            )
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise TokenizerError(
                 f"not a tokenizer of this project: expected an object with "

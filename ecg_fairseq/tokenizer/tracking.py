@@ -14,6 +14,7 @@ import numpy as np
 from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.plot.spans import StripSpan, spans_on_strips
 from ecg_fairseq.signal.recipe import Strip
+from ecg_fairseq.tokenizer.ecg_tokens import EcgTokens
 from ecg_fairseq.tokenizer.tokenizer import EcgTokenizer
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def manifest_segment(
 
 
 def file_segment(
-    path: Path, tokenizer: EcgTokenizer, k: int
+    path: Path, tokenizer: EcgTokens, k: int
 ) -> tuple[np.ndarray, tuple[Strip, ...], str]:
     """Return segment ``k`` of a recording, prepared with the tokenizer's recipe."""
     from ecg_fairseq.records.readers.any_format import read_record
@@ -52,17 +53,19 @@ def file_segment(
 
 
 def track_tokens(
-    tokenizer: EcgTokenizer, values: np.ndarray, strips: Sequence[Strip]
+    tokenizer: EcgTokens, values: np.ndarray, strips: Sequence[Strip]
 ) -> dict[str, Any]:
     """Return every token of one segment with the samples it covers.
 
     Args:
-        tokenizer: with a quantiser.
-        values: (P,) mV of one segment.
+        tokenizer: of any kind; of ECG-BPE with a quantiser.
+        values: (P,), one segment in the recipe's unit, strip after strip.
         strips: its layout.
     """
-    ids = tokenizer.encode_signals(values.reshape(1, -1))[0]
-    pieces = spans_on_strips(tokenizer.symbol_spans(ids), strips)
+    ids, token_spans = _encoded(tokenizer, values, strips)
+    pieces = spans_on_strips(token_spans, strips)
+    num_of_all_leads = int((token_spans[:, 0] < 0).sum()) if token_spans.shape[1] == 3 else 0
+    num_more = len(pieces) - len(ids) - num_of_all_leads * (len(strips) - 1)
     spans = [
         {
             "token": piece.number,
@@ -80,13 +83,25 @@ def track_tokens(
         "num_tokens": len(ids),
         "num_symbols": values.size,
         "symbols_per_token": values.size / max(len(ids), 1),
-        "tokens_crossing_strips": len(pieces) - len(ids),
+        "tokens_crossing_strips": num_more,
+        "tokens_of_all_leads": num_of_all_leads,
         "tokens_starting_in_strip": [
             {"lead": strip.lead, "kind": strip.kind, "tokens": int(count)}
             for strip, count in zip(strips, per_strip, strict=True)
         ],
         "spans": spans,
     }
+
+
+def _encoded(
+    tokenizer: EcgTokens, values: np.ndarray, strips: Sequence[Strip]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids and spans; an ECG-BPE tokenizer need not know the layout itself."""
+    if isinstance(tokenizer, EcgTokenizer):
+        ids = tokenizer.encode_signals(values.reshape(1, -1))[0]
+        return ids, tokenizer.symbol_spans(ids)
+    (ids,) = tokenizer.encode(values.reshape(1, len(strips), -1))
+    return ids, tokenizer.spans(ids)
 
 
 def tracking_figure(

@@ -9,6 +9,7 @@ STAGES = (
     "bpe-encode",
     "wfdb-read",
     "recipe",
+    "fsq-encode",
     "loader",
     "train-step",
     "generate",

@@ -17,6 +17,8 @@ from ecg_fairseq import compat
 from ecg_fairseq.cli.composed_settings import composed_settings
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of
 from ecg_fairseq.networks.encoders.registry import encoder_kind
+from ecg_fairseq.networks.heartllm.config import config_of as fsq_config_of
+from ecg_fairseq.networks.heartllm.network import FsqAutoencoder
 from ecg_fairseq.networks.language_model.config import LanguageModelConfig
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
@@ -33,7 +35,8 @@ ECG_BYTE_QA_SMALL = (
 
 ECG_BYTE = ("ecg_byte_qa", "ecg_byte_qa_tiny")
 RESNET = ("resnet_diagnosis_tiny",)
-ECG_FM = [name for name in YAMLS if name not in (*ECG_BYTE, *RESNET)]
+HEARTLLM_TOKENIZER = ("heartllm_tokenizer", "heartllm_tokenizer_tiny")
+ECG_FM = [name for name in YAMLS if name not in (*ECG_BYTE, *RESNET, *HEARTLLM_TOKENIZER)]
 PRETRAINING = [name for name in ECG_FM if name.startswith("w2v") or "pretraining" in name]
 
 
@@ -61,7 +64,7 @@ def written(name: str) -> dict:
 
 
 def test_there_are_yamls():
-    assert {*ECG_BYTE, *RESNET} <= set(YAMLS)
+    assert {*ECG_BYTE, *RESNET, *HEARTLLM_TOKENIZER} <= set(YAMLS)
     assert {"w2v_cmsc_rlm", "w2v_cmsc_rlm_small", "w2v_cmsc_rlm_tiny", "scratch_diagnosis"} <= set(
         ECG_FM
     )
@@ -224,6 +227,14 @@ def test_resnet_trains_two_updates(name, segments, tmp_path):
     assert state["cfg"]["model"]["num_labels"] == 2
 
 
+@pytest.mark.parametrize("name", HEARTLLM_TOKENIZER)
+def test_heartllm_tokenizer_trains_two_updates(name, segments, tmp_path):
+    small = ("model.channels_per_lead=8", "dataset.disable_validation=false")
+    state = _check_two_updates(train(segments, tmp_path, *small, name=name))
+    assert state["cfg"]["model"]["levels"] == [6, 6, 6, 6]
+    assert state["task_state"]["leads"][3:6] == ["aVR", "aVL", "aVF"]
+
+
 def _check_two_updates(checkpoint: Path) -> dict:
     """Return a checkpoint after two updates and a validation."""
     state = torch.load(checkpoint, weights_only=True)
@@ -247,6 +258,18 @@ def test_ecg_fm_has_the_published_size(name, num_parameters):
     with torch.device("meta"):
         network = NETWORKS[model._name][0](config_of(model._name, dict(model)))
     assert sum(weight.numel() for weight in network.parameters()) == num_parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "decoder"),
+    [("heartllm_tokenizer", 30_692, 4_139_916), ("heartllm_tokenizer_tiny", 2_300, 260_844)],
+)
+def test_heartllm_tokenizer_is_of_its_size(name, encoder, decoder):
+    model = compose(name, "task.data=somewhere").model
+    with torch.device("meta"):
+        network = FsqAutoencoder(fsq_config_of(dict(model)))
+    for part, wanted in ((network.enc, encoder), (network.dec, decoder)):
+        assert sum(weight.numel() for weight in part.parameters()) == wanted
 
 
 def test_ecg_fm_tiny_is_tiny_and_convolves_as_published():

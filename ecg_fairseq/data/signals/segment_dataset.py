@@ -33,7 +33,8 @@ class SegmentDataset(SignalDataset):
         is_training: see :class:`SignalDataset`.
         use_file_labels: take the labels that ``.mat`` files hold themselves.
 
-    Batch: as in :class:`SignalDataset`, with ``label`` float32 (B, K) where there are labels.
+    Batch: as in :class:`SignalDataset`, with ``label`` float32 (B, K) where there are labels, and
+    ``lead_scaling`` float32 (B, L, 2), mean and deviation in mV, where the store says them.
     """
 
     segments: SegmentList
@@ -93,7 +94,8 @@ class SegmentDataset(SignalDataset):
         signals = [self.prepare(segment, self._where(place))]
         crops, drawn = self.draw(place, signals)
         label = self._label(segment, place)
-        return Sample(place, signals, crops, identity_of(segment, place), drawn, label)
+        scaling = self.prepare.scaling(segment)
+        return Sample(place, signals, crops, identity_of(segment, place), drawn, label, scaling)
 
     def _label(self, segment: StoredSegment, place: int) -> np.ndarray | None:
         if self.labels is not None:
@@ -113,6 +115,9 @@ class SegmentDataset(SignalDataset):
         labels = [sample.label for sample in samples if sample.label is not None]
         if labels:
             batch["label"] = torch.from_numpy(np.stack(labels).astype(np.float32))
+        scalings = [sample.scaling for sample in samples if sample.scaling is not None]
+        if scalings:
+            batch["lead_scaling"] = torch.from_numpy(np.stack(scalings))
         return batch
 
 

@@ -24,6 +24,7 @@ class Sample:
         drawn: for each signal, what the batch's augmentation drew for it.
         patient_id: equal for signals that belong together.
         label: (K,), or None.
+        scaling: float32 (L, 2), mean and deviation in mV of the signal's leads, or None.
     """
 
     index: int
@@ -32,6 +33,7 @@ class Sample:
     patient_id: int
     drawn: Sequence[Any] = ()
     label: np.ndarray | None = None
+    scaling: np.ndarray | None = None
 
 
 def length_buckets(sizes: np.ndarray, num_buckets: int) -> np.ndarray | None:

@@ -62,6 +62,21 @@ class Preparation:
         padded[self._places] = signal
         return padded
 
+    def scaling(self, segment: StoredSegment) -> np.ndarray | None:
+        """Return float32 (L, 2), mean and deviation in mV of the rows that a segment gives.
+
+        None where they are not known, or other statistics were applied. Filled rows have zeros.
+        """
+        if segment.scaling is None or self._mean is not None:
+            return None
+        rows = self._rows_of(segment.leads)
+        chosen = segment.scaling if rows is None else segment.scaling[rows]
+        if self._places is None:
+            return chosen
+        padded = np.zeros((len(CANONICAL_LEADS), 2), dtype=np.float32)
+        padded[self._places] = chosen
+        return padded
+
     def _check_rate(self, fs_hz: float, where: str) -> None:
         wanted = self.options.sample_rate
         if wanted and fs_hz != wanted:

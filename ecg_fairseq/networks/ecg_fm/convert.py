@@ -5,7 +5,7 @@ position convolution is stored, and settings. Every key is accounted for in the 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,21 @@ import torch
 from torch import Tensor
 
 from ecg_fairseq.errors import CheckpointError
-from ecg_fairseq.files import atomic_write, sha256_of_file
+from ecg_fairseq.files import sha256_of_file
 from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.conversion import (
+    ConversionReport,
+    float32_tensors,
+    two_files,
+    write_checkpoint,
+)
 from ecg_fairseq.networks.ecg_fm.checkpoint import NETWORKS, config_of, stored_config
 from ecg_fairseq.networks.ecg_fm.config import KEY_STYLES
 from ecg_fairseq.networks.ecg_fm.fairseq_signals_file import plain, read_foreign_checkpoint
 from ecg_fairseq.networks.ecg_fm.tensor_sizes import guess_model, reconcile, sizes_of
 
+# What ``ecg-fairseq convert`` may be told besides.
+OPTIONS = {"to": ("key_style",)}
 # fairseq-signals' model name -> ours; fairseq itself owns the name wav2vec2.
 MODEL_NAMES = {
     "wav2vec2": "ecg_wav2vec2",
@@ -55,63 +63,6 @@ _TASK_FIELDS = {
 }  # fmt: skip
 
 
-@dataclass
-class ConversionReport:
-    """What happened to every key.
-
-    Attributes:
-        source: the file that was read.
-        model: its network, under the name of the result.
-        num_parameters: of the result.
-        matched: keys taken over as they are.
-        renamed: old key -> new key.
-        missing: keys of the network that the file lacks; they keep random values.
-        unexpected: keys of the file that the network lacks; they are left out.
-        wrong_shape: key -> "found, wanted"; treated as missing.
-        notes: anything else worth knowing.
-    """
-
-    source: str
-    model: str
-    num_parameters: int = 0
-    matched: list[str] = field(default_factory=list)
-    renamed: dict[str, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    wrong_shape: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every tensor of both sides found its partner."""
-        return not (self.missing or self.unexpected or self.wrong_shape)
-
-    @property
-    def summary(self) -> str:
-        """One line of counts."""
-        return (
-            f"{self.model}, {self.num_parameters:,} parameters: {len(self.matched)} keys matched, "
-            f"{len(self.renamed)} renamed, {len(self.missing)} missing, {len(self.unexpected)} "
-            f"unexpected, {len(self.wrong_shape)} of another shape"
-        )
-
-    def lines(self) -> list[str]:
-        """Return one line for every key, then the notes and the summary."""
-        return [
-            *(f"matched     {key}" for key in self.matched),
-            *(f"renamed     {old} -> {new}" for old, new in self.renamed.items()),
-            *(f"missing     {key}" for key in self.missing),
-            *(f"unexpected  {key}" for key in self.unexpected),
-            *(f"shape       {key}: {shapes}" for key, shapes in self.wrong_shape.items()),
-            *(f"note        {note}" for note in self.notes),
-            self.summary,
-        ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON and for the converted file."""
-        return asdict(self)
-
-
 def convert_checkpoint(
     source: Path | str, out: Path | str, allow_partial: bool = False
 ) -> ConversionReport:
@@ -125,7 +76,7 @@ def convert_checkpoint(
     Raises:
         CheckpointError: the file is damaged or hostile, of another system, or does not fit.
     """
-    source, out = _two_files(source, out)
+    source, out = two_files(source, out)
     foreign = read_foreign_checkpoint(source)
     tensors, renamed, notes = _tensors(foreign.content["model"], source)
     if foreign.inert:
@@ -142,9 +93,9 @@ def convert_checkpoint(
     report = ConversionReport(str(source), name, renamed=renamed, notes=notes + more)
     report.num_parameters = sum(weight.numel() for weight in network.parameters())
     state = network.state_dict()
-    _account(report, state, tensors)
-    if not report.is_complete and not allow_partial:
-        raise CheckpointError(_partial(report))
+    report.account(state, tensors)
+    if not allow_partial:
+        report.refuse_partial()
     taken = {*report.matched, *renamed.values()}
     model = {key: tensors[key] if key in taken else state[key] for key in state}
     cfg["model"] = {"_name": name, **asdict(config)}
@@ -168,7 +119,7 @@ def export_checkpoint(
     Raises:
         CheckpointError: the file is not ours, or fairseq-signals has no such network.
     """
-    source, out = _two_files(source, out)
+    source, out = two_files(source, out)
     if key_style not in KEY_STYLES:
         raise CheckpointError(f"key style {key_style!r} is not one of {', '.join(KEY_STYLES)}")
     state = read_checkpoint_file(source)
@@ -208,33 +159,11 @@ def export_checkpoint(
     return report
 
 
-def _two_files(source: Path | str, out: Path | str) -> tuple[Path, Path]:
-    source, out = Path(source), Path(out)
-    if out.is_dir():
-        raise CheckpointError(f"{out} is a folder; give --out the name of a file")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise CheckpointError(f"{out} is the file that is read; give --out another name")
-    return source, out
-
-
 def _tensors(stored: Any, source: Path) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
     """Return fp32 tensors under our names, what was renamed, and notes."""
-    is_named = isinstance(stored, Mapping) and stored and all(isinstance(k, str) for k in stored)
-    if not is_named or not all(isinstance(tensor, Tensor) for tensor in stored.values()):
-        raise CheckpointError(f"the 'model' entry of {source} does not map names to tensors")
-    tensors, renamed, notes = {}, {}, []
-    for key, tensor in stored.items():
-        new = _new_spelling(key)
-        if new in tensors:
-            raise CheckpointError(f"{source} holds {new} twice, in both spellings")
-        if new != key:
-            renamed[key] = new
-        if not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{key} in {source} holds numbers that are not finite")
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            notes.append(f"{key} was {tensor.dtype}".replace("torch.", "") + ", now float32")
-            tensor = tensor.float()
-        tensors[new] = tensor.detach().clone()
+    keys = [key for key in stored if isinstance(key, str)] if isinstance(stored, Mapping) else []
+    renamed = {key: new for key in keys if (new := _new_spelling(key)) != key}
+    tensors, notes = float32_tensors(stored, source, renamed)
     return tensors, renamed, notes
 
 
@@ -311,36 +240,6 @@ def _is_like(value: Any, default: Any) -> bool:
     return isinstance(value, type(default))
 
 
-def _account(
-    report: ConversionReport, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
-) -> None:
-    """Sort every key of the network and of the file into the report."""
-    new_names = {new: old for old, new in report.renamed.items()}
-    for key, wanted in state.items():
-        if key not in tensors:
-            report.missing.append(key)
-        elif tensors[key].shape != wanted.shape:
-            found = f"{tuple(tensors[key].shape)}, wanted {tuple(wanted.shape)}"
-            report.wrong_shape[key] = found
-            report.renamed.pop(new_names.get(key, ""), None)
-        elif key not in new_names:
-            report.matched.append(key)
-    report.unexpected = [key for key in tensors if key not in state]
-    if report.missing or report.wrong_shape:
-        report.notes.append(
-            f"{len(report.missing) + len(report.wrong_shape)} tensors have random values"
-        )
-
-
-def _partial(report: ConversionReport) -> str:
-    examples = [*report.missing, *report.unexpected, *report.wrong_shape][:6]
-    return (
-        f"{report.source} does not fit: {report.summary} (first: {', '.join(examples)}). Nothing "
-        "was written. With --allow-partial what is missing gets random values and what is "
-        "unexpected is left out"
-    )
-
-
 def _write(
     out: Path,
     content: Mapping[str, Any],
@@ -348,21 +247,6 @@ def _write(
     model: Mapping[str, Tensor],
     provenance: dict[str, Any] | None,
 ) -> None:
-    """Write a checkpoint in fairseq's layout, with weights but no optimizer state."""
+    """Write a checkpoint; its history is the one that was read."""
     history = plain(content.get("optimizer_history") or [{}])[-1]
-    # fairseq takes an entry that lacks one of these for a file of its oldest versions.
-    history = {"criterion_name": "", "optimizer_name": "", "num_updates": 0, **history}
-    history["lr_scheduler_state"] = {}
-    extra = {"metrics": {}, "train_iterator": {"epoch": 1}}
-    state = {
-        "args": None,
-        "cfg": cfg,
-        "model": dict(model),
-        "criterion": None,
-        "optimizer_history": [history],
-        "task_state": {},
-        "extra_state": extra if provenance is None else {**extra, "converted": provenance},
-        "last_optimizer_state": None,
-    }
-    with atomic_write(out, "wb") as stream:
-        torch.save(state, stream)
+    write_checkpoint(out, cfg, model, {"history": history, "converted": provenance})

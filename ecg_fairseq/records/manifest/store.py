@@ -8,7 +8,7 @@ import bisect
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,15 +32,41 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of the store: name relative to the manifest folder, rows, SHA-256 of the file."""
+    """One file of the store.
+
+    Attributes:
+        file: name relative to the manifest folder.
+        rows: segments.
+        sha256: of the file.
+        scaling_sha256: of the file beside it with what turns its values into mV again; empty where
+            there is none.
+    """
 
     file: str
     rows: int
     sha256: str
+    scaling_sha256: str = ""
+
+    @property
+    def scaling_file(self) -> str:
+        """Name of the file beside it, relative to the manifest folder."""
+        return f"{self.file.removesuffix('.npy')}.scaling.npy"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the shard as a JSON object."""
-        return {"file": self.file, "rows": self.rows, "sha256": self.sha256}
+        described = {"file": self.file, "rows": self.rows, "sha256": self.sha256}
+        scaling = {"scaling_sha256": self.scaling_sha256}
+        return described | (scaling if self.scaling_sha256 else {})
+
+    def is_whole(self, folder: Path) -> bool:
+        """Return whether its files in a manifest folder are as they were written."""
+        try:
+            return sha256_of_file(folder / self.file) == self.sha256 and (
+                not self.scaling_sha256
+                or sha256_of_file(folder / self.scaling_file) == self.scaling_sha256
+            )
+        except OSError:
+            return False
 
 
 def shard_file(index: int) -> str:
@@ -135,6 +161,29 @@ def write_shard(
     return Shard(name, rows, sha256_of_file(path))
 
 
+def write_scaling(folder: Path | str, shard: Shard, blocks: Sequence[np.ndarray]) -> Shard:
+    """Write what turns a shard's values into mV again; return the shard with its hash.
+
+    Args:
+        folder: the manifest folder.
+        shard: that was written.
+        blocks: float32 (num_segments, leads, 2), mean and deviation in mV, in the shard's order;
+            none where the recipe says none.
+
+    Raises:
+        EcgError: it cannot be written, or the blocks are not of the shard's segments.
+    """
+    if not blocks:
+        return shard
+    values = np.concatenate(blocks).astype("<f4")
+    if len(values) != shard.rows:
+        raise EcgError(f"{len(values)} rows of scaling for the {shard.rows} rows of {shard.file}")
+    path = Path(folder) / shard.scaling_file
+    with atomic_write(path, "wb") as stream:
+        np.save(stream, values)
+    return replace(shard, scaling_sha256=sha256_of_file(path))
+
+
 class Store:
     """Read access by row number to all shards of a manifest."""
 
@@ -150,7 +199,12 @@ class Store:
             self.dtype = str(description["dtype"])
             self.scale_mv = float(description.get("scale_mv", scale_of(self.dtype)))
             self.shards = [
-                Shard(str(item["file"]), int(item["rows"]), str(item["sha256"]))
+                Shard(
+                    str(item["file"]),
+                    int(item["rows"]),
+                    str(item["sha256"]),
+                    str(item.get("scaling_sha256", "")),
+                )
                 for item in description["shards"]
             ]
         except (KeyError, TypeError, ValueError) as error:
@@ -163,6 +217,7 @@ class Store:
                 raise ManifestError(f"{self.folder}/meta.json: bad store shard {shard}")
             self._starts.append(self._starts[-1] + shard.rows)
         self._arrays: dict[int, np.ndarray] = {}
+        self._scalings: dict[int, np.ndarray] = {}
 
     @property
     def first_rows(self) -> Sequence[int]:
@@ -175,7 +230,7 @@ class Store:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mapped files behind: a worker process maps them itself."""
-        return {**self.__dict__, "_arrays": {}}
+        return {**self.__dict__, "_arrays": {}, "_scalings": {}}
 
     def locate(self, row: int) -> tuple[int, int]:
         """Return (shard index, row within it); ManifestError when out of range."""
@@ -241,6 +296,33 @@ class Store:
         index, inside = self.locate(row)
         return decode_values(self.array(index)[inside], self.scale_mv)
 
+    def scaling(self, row: int) -> np.ndarray | None:
+        """Return float32 (leads, 2) of one segment: mean and deviation in mV of its leads.
+
+        Returns:
+            None where the segments are in mV, or the recipe does not say them.
+
+        Raises:
+            ManifestError: the file is missing, damaged, or not of the shard's rows.
+        """
+        index, inside = self.locate(row)
+        shard = self.shards[index]
+        if not shard.scaling_sha256:
+            return None
+        if index not in self._scalings:
+            path = self.folder / shard.scaling_file
+            try:
+                values = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise ManifestError(f"{path} cannot be opened: {error}; {_HEAL}") from error
+            if values.shape != (shard.rows, self.shape[0], 2):
+                raise ManifestError(
+                    f"{path} holds values of shape {values.shape}, not of {shard.rows} segments of "
+                    f"{self.shape[0]} leads; {_HEAL}"
+                )
+            self._scalings[index] = values
+        return np.array(self._scalings[index][inside])
+
     def locator(self, row: int) -> str:
         """Return the locator written into ``{split}.tsv``: ``store/shard-00000.npy:ROW``."""
         index, inside = self.locate(row)
@@ -270,16 +352,21 @@ class Store:
         """Compare every shard with its SHA-256; ManifestError names the first that differs."""
         self.check_sizes()
         with ThreadPoolExecutor(_THREADS) as pool:
-            for shard, found in zip(self.shards, pool.map(self._sha256, self.shards), strict=True):
-                if found != shard.sha256:
+            for shard, is_same in zip(
+                self.shards, pool.map(self._is_same, self.shards), strict=True
+            ):
+                if not is_same:
                     raise ManifestError(
                         f"store shard {self.folder / shard.file} was changed after it was "
                         f"written; {_HEAL}"
                     )
 
-    def _sha256(self, shard: Shard) -> str:
+    def _is_same(self, shard: Shard) -> bool:
         try:
-            return sha256_of_file(self.folder / shard.file)
+            scaling = shard.scaling_sha256
+            if scaling and sha256_of_file(self.folder / shard.scaling_file) != scaling:
+                return False
+            return sha256_of_file(self.folder / shard.file) == shard.sha256
         except OSError as error:
             path = self.folder / shard.file
             raise ManifestError(f"store shard {path} cannot be read: {error}; {_HEAL}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.files import read_json, remove_incomplete, sha256_of_file, write_json
+from ecg_fairseq.files import read_json, remove_incomplete, write_json
 from ecg_fairseq.folder_lock import is_lock
 from ecg_fairseq.records.manifest.store import STORE_FOLDER
 from ecg_fairseq.records.preparation.changed_inputs import input_states
@@ -146,15 +146,8 @@ def finished_shards(
 
 def _undamaged(options: PrepareOptions, found: Mapping[int, ShardResult]) -> dict[int, ShardResult]:
     """Return the shards whose bytes are as they were written."""
-
-    def is_whole(result: ShardResult) -> bool:
-        try:
-            return sha256_of_file(options.out / result.shard.file) == result.shard.sha256
-        except OSError:
-            return False
-
     with ThreadPoolExecutor(_THREADS) as pool:
-        whole = list(pool.map(is_whole, found.values()))
+        whole = list(pool.map(lambda result: result.shard.is_whole(options.out), found.values()))
     if damaged := whole.count(False):
         print(f"{options.out}: {damaged} shards are damaged, they are made anew", file=sys.stderr)
     return {

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import EcgError, ManifestError
-from ecg_fairseq.files import read_json, remove_incomplete, sha256_of_file, write_json
+from ecg_fairseq.files import read_json, remove_incomplete, write_json
 from ecg_fairseq.folder_lock import is_lock, locked_folder
-from ecg_fairseq.records.manifest.store import shard_file
+from ecg_fairseq.records.manifest.store import Shard, shard_file
 from ecg_fairseq.records.preparation.changed_inputs import input_states
 from ecg_fairseq.records.preparation.command_line import (
     dataset_from,
@@ -171,7 +171,7 @@ def _choose_shards(parts: Sequence[_Part]) -> dict[int, Path]:
     chosen: dict[int, Path] = {}
     for index in range(total):
         having = [part.folder for part in parts if done_file(part.folder, index).is_file()]
-        if len({str(_stated(index, folder)) for folder in having}) > 1:
+        if len({_stated(index, folder) for folder in having}) > 1:
             raise ManifestError(
                 f"shard {index} differs between {', '.join(map(str, having))}; write one of these "
                 "parts anew"
@@ -189,13 +189,15 @@ def _choose_shards(parts: Sequence[_Part]) -> dict[int, Path]:
     return chosen
 
 
-def _stated(index: int, folder: Path) -> tuple[str, str]:
-    """Return (file, SHA-256) of a finished shard as its part states them."""
+def _stated(index: int, folder: Path) -> Shard:
+    """Return a finished shard as its part states it."""
     path = done_file(folder, index)
     value = read_json(path, ManifestError, "finished shard")
     try:
-        return str(value["shard"]["file"]), str(value["shard"]["sha256"])
-    except (KeyError, TypeError) as error:
+        shard = value["shard"]
+        hashes = str(shard["sha256"]), str(shard.get("scaling_sha256", ""))
+        return Shard(str(shard["file"]), int(shard["rows"]), *hashes)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError(f"{path} is damaged; write this part anew") from error
 
 
@@ -240,14 +242,17 @@ def _holds_files(out: Path) -> bool:
 
 def _take_shard(index: int, folder: Path, out: Path) -> None:
     """Link or copy one shard and its ``done`` file, and compare the bytes with their SHA-256."""
-    name, wanted = _stated(index, folder)
+    shard = _stated(index, folder)
+    name = shard.file
     if name != shard_file(index):
         raise ManifestError(f"{done_file(folder, index)} names {name!r}; write this part anew")
     source, target = folder / name, out / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _link_or_copy(source, target)
-        if sha256_of_file(target) != wanted:
+        if shard.scaling_sha256:
+            _link_or_copy(folder / shard.scaling_file, out / shard.scaling_file)
+        if not shard.is_whole(out):
             target.unlink()
             raise ManifestError(f"{source} was changed after it was written; write this part anew")
         _link_or_copy(done_file(folder, index), done_file(out, index))

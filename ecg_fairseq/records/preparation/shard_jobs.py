@@ -29,6 +29,7 @@ from ecg_fairseq.records.manifest.store import (
     decode_values,
     num_clipped,
     shard_file,
+    write_scaling,
     write_shard,
 )
 from ecg_fairseq.records.preparation.changed_inputs import input_state
@@ -120,8 +121,10 @@ def prepare_shard(task: ShardTask) -> ShardResult:
     outcomes: list[Outcome] = []
     inputs = input_state(task.sources)
     _remove_leftovers(Path(task.folder) / shard_file(task.index))
-    blocks = _blocks(task, outcomes)
+    scalings: list[np.ndarray] = []
+    blocks = _blocks(task, outcomes, scalings)
     shard = write_shard(task.folder, task.index, blocks, task.recipe.shape, task.dtype)
+    shard = write_scaling(task.folder, shard, scalings)
     result = ShardResult(shard, outcomes, inputs)
     with atomic_write(done_file(task.folder, task.index)) as stream:
         made = {"shard": shard.to_dict(), "inputs": inputs}
@@ -129,14 +132,18 @@ def prepare_shard(task: ShardTask) -> ShardResult:
     return result
 
 
-def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
+def _blocks(
+    task: ShardTask, outcomes: list[Outcome], scalings: list[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Yield the segments of every record; what became of it is appended to the lists."""
     for source in task.sources:
         try:
             record, found = load_plausible(source, task.accept_amplitude)
-            segments = task.recipe.apply(record.signal, record.leads, record.fs_hz)
+            segments, scaling = task.recipe.apply_scaled(record.signal, record.leads, record.fs_hz)
             is_still = still_rows(record, found, len(segments), task.recipe)
             if is_still.any():
                 segments = segments[~is_still]
+                scaling = None if scaling is None else scaling[~is_still]
             if not np.isfinite(segments).all():
                 raise RecordError(f"recipe {task.recipe.name} gave NaN or Inf values")
         except Exception as error:
@@ -156,6 +163,8 @@ def _blocks(task: ShardTask, outcomes: list[Outcome]) -> Iterator[np.ndarray]:
                 findings=(*found.warnings, *record.notes),
             )
         )
+        if scaling is not None:
+            scalings.append(scaling)
         yield segments
 
 

@@ -24,6 +24,8 @@ class StoredSegment:
         idx: line of the recording in ``y.npy``; -1 where a file does not say it.
         label: a ``.mat`` file's own labels, float32 (K,).
         patient: a ``.mat`` file's ``patient_id``, where it is a whole number.
+        scaling: float32 (L, 2), mean and deviation in mV that each lead was standardised by, where
+            the store says them.
     """
 
     signal: np.ndarray
@@ -32,6 +34,7 @@ class StoredSegment:
     idx: int
     label: np.ndarray | None = None
     patient: int | None = None
+    scaling: np.ndarray | None = None
 
 
 class StoreSource:
@@ -77,7 +80,8 @@ class StoreSource:
         signal = shard[inside]
         if signal.dtype != np.float32:
             signal = decode_values(signal, self.store.scale_mv)
-        return StoredSegment(signal, self.leads, self.fs_hz, idx)
+        scaling = self.store.scaling(row)
+        return StoredSegment(signal, self.leads, self.fs_hz, idx, scaling=scaling)
 
     def recordings(self) -> np.ndarray:
         """Return for every row of the store its recording's line in ``records.tsv``, from 0.

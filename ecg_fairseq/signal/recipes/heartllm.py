@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecg_fairseq.signal.normalizing import standardise
+from ecg_fairseq.signal.normalizing import Standardised, standardise
 from ecg_fairseq.signal.recipe import Step
 from ecg_fairseq.signal.recipes.windows import ResampledWindowRecipe
 
@@ -29,24 +29,39 @@ class HeartLlmRecipe(ResampledWindowRecipe):
 
     def apply(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> np.ndarray:
         """Return float32 (windows, leads, window_samples) in sd; see the base class."""
-        return self._segments(self._resampled(self._chosen(signal, leads, fs_hz), fs_hz))
+        return self.apply_scaled(signal, leads, fs_hz)[0]
+
+    def apply_scaled(
+        self, signal: np.ndarray, leads: Sequence[str], fs_hz: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return segments in sd, with mean and deviation of their leads; see the base class."""
+        standardised = self._standardised(
+            self._resampled(self._chosen(signal, leads, fs_hz), fs_hz)
+        )
+        constants = np.concatenate([standardised.mean, standardised.deviation], axis=-1)
+        scaling = np.ascontiguousarray(constants.transpose(1, 0, 2), dtype=np.float32)
+        return self._segments(standardised), scaling
 
     def steps(self, signal: np.ndarray, leads: Sequence[str], fs_hz: float) -> list[Step]:
         """Return every stage with its explanation; see the base class."""
         chosen = self._chosen(signal, leads, fs_hz)
         resampled = self._resampled(chosen, fs_hz)
-        name, explanation, segments = self._last_step(self._segments(resampled))
+        standardised = self._standardised(resampled)
+        name, explanation, segments = self._last_step(self._segments(standardised))
         scaled = "; each lead of a window less its mean, divided by its population standard"
         return [
             *self._first_steps(chosen, resampled, fs_hz),
             (name, f"{explanation}{scaled} deviation, flat leads 0", segments),
         ]
 
-    def _segments(self, resampled: np.ndarray) -> np.ndarray:
+    def _standardised(self, resampled: np.ndarray) -> Standardised:
+        """Return whole windows (leads, windows, window_samples), each lead of each by itself."""
         count = resampled.shape[1] // self.window_samples
         kept = resampled[:, : count * self.window_samples]
-        parts = kept.reshape(len(kept), count, self.window_samples)
-        return self._windows(standardise(parts).values.reshape(len(kept), -1))
+        return standardise(kept.reshape(len(kept), count, self.window_samples))
+
+    def _segments(self, standardised: Standardised) -> np.ndarray:
+        return self._windows(standardised.values.reshape(len(standardised.values), -1))
 
 
 HEARTLLM = HeartLlmRecipe("heartllm", 2)
