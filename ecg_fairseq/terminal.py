@@ -166,7 +166,9 @@ def causes(error: BaseException, are_implied: bool = False) -> Iterator[BaseExce
         are_implied: yield those, too, that were being handled when the next one arose.
     """
     current: BaseException | None = error
-    while current is not None:
+    seen: set[int] = set()  # causes and contexts together may run in a circle
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
         yield current
         current = current.__cause__ or (current.__context__ if are_implied else None)
 

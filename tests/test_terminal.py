@@ -17,6 +17,7 @@ from ecg_fairseq.errors import EcgError, Interrupted, RecordError
 from ecg_fairseq.progress import track
 from ecg_fairseq.terminal import (
     PrintableStream,
+    causes,
     is_out_of_files,
     printable,
     printable_output,
@@ -157,6 +158,13 @@ def test_too_many_files_are_found_behind_other_errors():
     assert not is_out_of_files(error)
     error.__context__ = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     assert is_out_of_files(error)
+
+
+def test_causes_that_run_in_a_circle_come_once():
+    inner, outer = ValueError("inner"), RecordError("outer")
+    inner.__context__, outer.__cause__ = outer, inner
+    assert list(causes(outer, are_implied=True)) == [outer, inner]
+    assert not is_out_of_files(outer)
 
 
 def test_ids_and_file_names_reach_the_terminal_written_out(tmp_path):
