@@ -13,7 +13,6 @@ from ecg_fairseq.records.preparation.merge import merge
 from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.signal.leads import CANONICAL_LEADS
 from ecg_fairseq.signal.recipes import get_recipe
-from ecg_fairseq.signal.recipes.heartllm import HEARTLLM
 
 
 def prepared(raw, out, *more, recipe="heartllm") -> Manifest:
@@ -100,7 +99,6 @@ def test_both_recipes_of_heartllm_say_their_scaling(name):
     rows = [CANONICAL_LEADS.index(lead) for lead in recipe.leads]
     back = segments[0] * scaling[0, :, 1:] + scaling[0, :, :1]
     assert np.abs(back - signal[rows]).max() < 1e-6
-    assert HEARTLLM.hash().startswith("df91fca02bee")
 
 
 def test_a_recipe_in_mv_says_none():
