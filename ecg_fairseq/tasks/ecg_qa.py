@@ -84,7 +84,7 @@ class EcgQaTask(ProvenanceTask):
         # Tokens that were trained are a stage before; a language model keeps their patients, too.
         source = getattr(self.ecg_tokenizer, "source", None)
         if source:
-            self.begin_with({"task_state": source}, "the ECG tokenizer")
+            super().begin_with({"task_state": source}, "the ECG tokenizer")
         self.layout = load_layout(cfg.prompt_layout)
         self.max_sequence = cfg.max_sequence
         self._predictions: Optional[PredictionFile] = None
