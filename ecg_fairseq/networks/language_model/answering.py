@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.language_model.attention import plain_rows
+from ecg_fairseq.networks.language_model.base.attention import plain_rows
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.prompt import IGNORED_LABEL, PackedSequence, pack
 

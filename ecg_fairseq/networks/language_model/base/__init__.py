@@ -1,0 +1,1 @@
+"""Pretrained language models taken as a base: opened whole, and what their tokens look at."""
