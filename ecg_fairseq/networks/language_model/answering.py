@@ -3,7 +3,7 @@
 Free text is Hugging Face's own ``generate`` on left-padded batches, greedy by default. The closed
 set (yes/no, the offered findings, ...) is scored in one forward pass: the candidates stand side by
 side behind one copy of the prompt, each seeing the prompt and itself only. Bases that cannot take
-them so (see :mod:`attention`) score them one behind another, with the same numbers.
+them so (see :mod:`base.attention`) score them one behind another, with the same numbers.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ecg_fairseq.errors import EcgError
-from ecg_fairseq.networks.language_model.attention import plain_rows
+from ecg_fairseq.networks.language_model.base.attention import plain_rows
 from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.prompt import IGNORED_LABEL, PackedSequence, pack
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ecg_fairseq.errors import CheckpointError, EcgError, first_line
-from ecg_fairseq.networks.language_model.attention import AttentionRule, attention_rule
-from ecg_fairseq.networks.language_model.base_model import (
+from ecg_fairseq.networks.language_model.base.attention import AttentionRule, attention_rule
+from ecg_fairseq.networks.language_model.base.loading import (
     add_rows,
     embedding_modules,
     embedding_tables,

@@ -137,7 +137,7 @@ def test_the_probe_leaves_modes_as_they_were(tmp_path):
     model = build_family(folder)
     before = torch.get_rng_state()
     model.train()
-    from ecg_fairseq.networks.language_model.attention import attention_rule
+    from ecg_fairseq.networks.language_model.base.attention import attention_rule
 
     attention_rule(model.llm.get_base_model(), "again")
     assert all(module.training for module in model.llm.modules())
