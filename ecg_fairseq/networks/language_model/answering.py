@@ -3,7 +3,7 @@
 Free text is Hugging Face's own ``generate`` on left-padded batches, greedy by default. The closed
 set (yes/no, the offered findings, ...) is scored in one forward pass: the candidates stand side by
 side behind one copy of the prompt, each seeing the prompt and itself only. Bases that cannot take
-them so (see :mod:`attention`) score them one behind another, with the same numbers.
+them so (see :mod:`base.attention`) score them one behind another, with the same numbers.
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""Pretrained language models taken as a base: opened whole, and what their tokens look at."""
+"""The pretrained or random model below an ECG language model: how it is loaded, what it sees."""
