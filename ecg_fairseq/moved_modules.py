@@ -15,8 +15,24 @@ from typing import Any
 _EVALUATION = "ecg_fairseq.evaluation"
 _NETWORKS = "ecg_fairseq.networks"
 _RECORDS = "ecg_fairseq.records"
+_ECG_BYTE = f"{_NETWORKS}.ecg_byte"
+_LANGUAGE_MODEL = f"{_NETWORKS}.language_model"
+_KEPT_NAMES = (
+    "answering",
+    "config",
+    "export",
+    "language_model",
+    "model_card",
+    "presets",
+    "prompt",
+    "text_tokenizer",
+    "trained_system",
+    "vocabulary",
+)
 # Old module -> the module that holds its names now.
 MOVED = {
+    **{f"{_ECG_BYTE}.{name}": f"{_LANGUAGE_MODEL}.{name}" for name in _KEPT_NAMES},
+    f"{_ECG_BYTE}.candidates": f"{_RECORDS}.questions.question",
     f"{_RECORDS}.manifest": f"{_RECORDS}.manifest.folder",
     f"{_RECORDS}.read": f"{_RECORDS}.readers.any_format",
     f"{_NETWORKS}.ecg_fm.aggregation": f"{_NETWORKS}.encoders.by_recording",
@@ -38,6 +54,11 @@ MOVED = {
 }
 # Old names that are spelled otherwise or stand elsewhere now: (module, name).
 RENAMED = {
+    f"{_ECG_BYTE}.prompt.build_prefix": (f"{_LANGUAGE_MODEL}.prompt_builder", "build_prefix"),
+    f"{_ECG_BYTE}.language_model.set_attention_dropout": (
+        f"{_LANGUAGE_MODEL}.base.loading",
+        "set_attention_dropout",
+    ),
     f"{_NETWORKS}.ecg_fm.trained_encoder.load_trained_encoder": (
         f"{_NETWORKS}.trained",
         "load_trained_encoder",
@@ -89,8 +110,12 @@ class MovedModules:
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load an old module, None for every other name."""
-        return ModuleSpec(name, MovedModules) if name in MOVED else None  # type: ignore[arg-type]
+        """Return how to load an old module or the package it was in, None for other names."""
+        if name in MOVED:
+            return ModuleSpec(name, MovedModules)  # type: ignore[arg-type]
+        if any(old.startswith(f"{name}.") for old in MOVED):
+            return ModuleSpec(name, MovedModules, is_package=True)  # type: ignore[arg-type]
+        return None
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> None:
@@ -100,6 +125,8 @@ class MovedModules:
     def exec_module(module: ModuleType) -> None:
         """Warn the importer, and let the module's names lead to their new place."""
         old = module.__name__
+        if old not in MOVED:
+            return  # a package that is gone: its modules warn
         _warn(f"{old} is now {MOVED[old]}", stacklevel=2)
         vars(module)["__getattr__"] = forward_from(old)
 

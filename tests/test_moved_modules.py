@@ -11,6 +11,18 @@ from ecg_fairseq.moved_modules import MOVED, PACKAGES, install
 OLD_NAMES = {
     "records.manifest": "FORMAT VERSION SPLITS Manifest read_meta",
     "records.read": "FORMATS Reader read_record split_waveform read_npy open_array parse_leads",
+    "networks.ecg_byte.answering": "DecodingOptions generate_answers answer_lengths "
+    "pack_candidates score_candidates",
+    "networks.ecg_byte.candidates": "candidate_answers",
+    "networks.ecg_byte.config": "LanguageModelConfig",
+    "networks.ecg_byte.language_model": "EcgLanguageModel set_attention_dropout",
+    "networks.ecg_byte.prompt": "PackedSequence build_prefix pad_packed pad_left",
+    "networks.ecg_byte.text_tokenizer": "TextTokenizer load_text_tokenizer train_text_tokenizer",
+    "networks.ecg_byte.trained_system": "TrainedSystem Answer",
+    "networks.ecg_byte.vocabulary": "EcgVocabulary",
+    "networks.ecg_byte.export": "",
+    "networks.ecg_byte.model_card": "",
+    "networks.ecg_byte.presets": "",
     "networks.ecg_fm.aggregation": "aggregate",
     "networks.ecg_fm.record_saliency": "METHODS record_saliency for_display",
     "networks.ecg_fm.trained_encoder": "load_trained_encoder random_encoder",

@@ -11,6 +11,7 @@ from ecg_fairseq.networks.language_model.language_model import EcgLanguageModel
 from ecg_fairseq.networks.language_model.layout import load_layout
 from ecg_fairseq.networks.language_model.prompt import pad_packed
 from ecg_fairseq.networks.language_model.prompt_builder import PromptBuilder
+from ecg_fairseq.networks.language_model.prompt_builder import build_prefix as build_prefix
 from ecg_fairseq.networks.language_model.text_tokenizer import (
     TextTokenizer,
     load_text_tokenizer,
@@ -43,11 +44,6 @@ def vocabulary_of(text: TextTokenizer, ecg_ids: tuple[int, ...] = ECG_IDS) -> Ec
 def builder_of(vocabulary: EcgVocabulary) -> PromptBuilder:
     """ECG-Byte's sequences, whose pieces hold no text of their own."""
     return PromptBuilder(load_layout("ecg_byte"), vocabulary, None)
-
-
-def build_prefix(ecgs, vocabulary: EcgVocabulary) -> np.ndarray:
-    """The shared prefix of ECG-Byte."""
-    return builder_of(vocabulary).prefix(ecgs)
 
 
 def build(

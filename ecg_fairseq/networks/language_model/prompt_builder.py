@@ -15,7 +15,12 @@ from functools import lru_cache
 import numpy as np
 
 from ecg_fairseq.errors import EcgError, RecordError
-from ecg_fairseq.networks.language_model.layout import Piece, PromptLayout
+from ecg_fairseq.networks.language_model.layout import (
+    DEFAULT_LAYOUT,
+    Piece,
+    PromptLayout,
+    load_layout,
+)
 from ecg_fairseq.networks.language_model.prompt import PackedSequence, cut_lengths, pack
 from ecg_fairseq.networks.language_model.text_tokenizer import TextTokenizer
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
@@ -268,3 +273,13 @@ def patient_header(age: float | None, sex: str) -> str:
     known = [f"Age: {age:g}"] if age is not None else []
     known += [f"Sex: {sex}"] if sex else []
     return f"{'; '.join(known)}." if known else ""
+
+
+def build_prefix(ecgs: Sequence[np.ndarray], vocabulary: EcgVocabulary) -> np.ndarray:
+    """Return the rows (S,) that all questions about these ECGs share in ECG-Byte's layout.
+
+    Args:
+        ecgs: rows (S,) of each recording.
+        vocabulary: laid out for ECG-Byte.
+    """
+    return PromptBuilder(load_layout(DEFAULT_LAYOUT), vocabulary, None).prefix(ecgs)
