@@ -1,1 +1,0 @@
-wrote /tmp/hostile_full/sc/scores.json
