@@ -283,6 +283,8 @@ def drops_bias(table: Any) -> bool:
 def _keep_bias(table: Any, name: str) -> None:
     """Make an untrained layer around a table give what the table gives; EcgError if it cannot."""
     base = table.get_base_layer()
+    if base.weight.is_meta:
+        return  # a shape without weights gives nothing
     if isinstance(base, nn.Linear):
         example = base.weight.new_ones(1, base.in_features)
     else:

@@ -47,7 +47,7 @@ def text_of(value: Any, name: str) -> str:
 def texts_of(value: Any, name: str) -> list[str]:
     """Return the texts of a list; ValueError when it is no list, or holds something else."""
     if not isinstance(value, list):
-        raise ValueError(f"{name} is {_shown(value)}; expected a list of texts")
+        raise ValueError(f"{name}: {_shown(value)} is not a list of texts")
     return [text_of(item, name) for item in value]
 
 
