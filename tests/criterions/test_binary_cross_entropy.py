@@ -297,4 +297,5 @@ def test_no_task_is_needed(make_criterion: Callable[..., Any]) -> None:
 def test_nsignals_of_a_pass_is_its_number_of_signals(
     rows: Any, repeater: Any, make_criterion: Any, validate: Any
 ) -> None:
-    assert validate(make_criterion(), repeater, batches_of(rows))["nsignals"] == NUM
+    once = batches_of(rows)[:-1]  # without the overlap
+    assert validate(make_criterion(), repeater, once)["nsignals"] == NUM
