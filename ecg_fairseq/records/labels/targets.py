@@ -235,7 +235,7 @@ def _mapped(path: Path, described: Any, start: int) -> np.ndarray:
             return np.zeros(shape, dtype=dtype)
         mapped = np.memmap(path, dtype=dtype, mode="r", offset=start + first, shape=shape)
         # A header of any length may stand before the numbers; those at odd places are copied.
-        return np.require(mapped, None, "ALIGNED")
+        return np.require(mapped, requirements=["ALIGNED"])
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ManifestError(
             f"{path} cannot be read as safetensors of numbers ({error!r}); make it anew"
