@@ -20,7 +20,7 @@ _CLAUSE_END = re.compile(
     r"|\b(?:but|however|although|though|except|apart from|other than|otherwise|aber|jedoch"
     r"|sondern|sonst)\b"
 )
-_NOT = r"(?:no longer|not|never|nicht mehr|nicht|\w+n't)"
+_NOT = r"(?:no longer|not|never|cannot|unable to|nicht mehr|nicht|\w+n't)"
 _SEEN = (
     r"(?:present|seen|evident|noted|detected|identified|found|observed|visible|demonstrated"
     r"|appreciated|apparent|met|fulfilled|confirmed|diagnosed|recorded|there|nachweisbar"
@@ -38,13 +38,14 @@ _CUES = re.compile(
     rf"|\b{_NOT} (?:sicher )?(?:determin\w+|known|dated|bestimmbar|datierbar|bekannt|beurteilbar)\b"
     rf"|\b{_NOT} (?:{_SEEN} )?(?:on|in) (?:the )?"
     rf"(?:previous|prior|earlier|last|old|{_DESCRIPTOR}|ecg \d)"
+    rf"|\b{_NOT} (?:new|changed|neu){_ENDS}"
     rf"|\bim vor-?ecg {_NOT} {_SEEN}\b)"
     rf"|(?P<before>\b(?:absent|resolved|excluded|fehlende\w?)(?= [{_FINDING}{_DESCRIPTOR}])"
     rf"|\bnon-?\s?(?={_FINDING}))"
     rf"|(?P<behind>\b{_NOT} (?:\w+ ){{0,2}}?{_SEEN}\b"
     r"|\b(?:absent|ruled out|excluded|resolved|gone|disappeared|ausgeschlossen|none|nein|fehlt"
-    r"|fehlen|replaced by)\b|[:=] ?negative\b"
-    rf"|\b(?:no|kein\w?\w?|{_NOT}){_ENDS})"
+    r"|fehlen|replaced by)\b|[:=] ?(?:negative|false|n|0)\b|-free\b"
+    rf"|\b(?:no|no more|kein\w?\w?|{_NOT}){_ENDS})"
     rf"|(?P<not>\b{_NOT}(?!\w))"
     r"|(?P<forward>\b(?:no|without|neither|nor|absence of|lack of|negative for|free of|free from"
     r"|excludes?|excluding|rules out|ruling out|denies|denied|has replaced|kein(?:e[nmrs]?|erlei)?"
@@ -97,7 +98,7 @@ def part_of_denial(phrase: str) -> Part:
 
 def may_deny(text: str) -> bool:
     """Return whether words before a phrase may deny something; quick."""
-    return _CUES.search(text + _FINDING) is not None
+    return any(_CUES.search(words) for words in (text, text + _FINDING))
 
 
 def denied(pieces: Sequence[tuple[Part, str] | str]) -> Denied:
@@ -149,6 +150,8 @@ def _read_cue(clause: _Clause, cue: re.Match[str], found: Denied) -> None:
             "=",
         ):
             found.absent.add(clause.places[before - 1])
+        elif before and cue[0] == "neither":
+            _deny_backward(clause, before - 1, cue.start(), found)
     elif kind == "behind" and before:
         _deny_backward(clause, before - 1, cue.start(), found)
     elif kind == "behind":
@@ -158,7 +161,7 @@ def _read_cue(clause: _Clause, cue: re.Match[str], found: Denied) -> None:
         _deny_forward(clause, before, found if is_direct else unsure)
     elif kind == "not" or (kind == "unsure" and before and cue[0] != "rule out"):
         _deny_backward(clause, before - 1, cue.start(), unsure)
-    elif kind == "unsure" and has_next:
+    elif kind == "unsure" and has_next and cue[0] not in ("doubtful", "negative"):
         _deny_forward(clause, before, unsure)
 
 

@@ -6,7 +6,6 @@ from ecg_fairseq.records.reports.labeler import Labeler, open_labeler
 from ecg_fairseq.records.reports.labeler_tables import read_labeler_tables
 
 OWN = open_labeler()
-LVH, RVH = "left ventricular hypertrophy", "right ventricular hypertrophy"
 LBBB, RBBB = "complete left bundle branch block", "complete right bundle branch block"
 DENIED = [
     "no LVH or RVH",
@@ -33,6 +32,15 @@ DENIED = [
     "Linksschenkelblock ausgeschlossen",
     "first degree AV block ruled out",
     "non-sinus rhythm",
+    "AF: false",
+    "AF-free",
+    "AF is no more",
+    "AF is neither present nor suspected",
+    "AF cannot be seen",
+    "ruled out: MI",
+    "sinus rhythm has resolved",
+    "no ST elevation, ST depression, or T wave inversion",
+    "keine Zeichen einer Linksherzhypertrophie oder eines Infarkts",
     "not AF or LBBB",
 ]
 
@@ -59,6 +67,7 @@ def test_denials_in_the_published_layout(shared_dir, text):
         ("rule out anterior infarct", ["rule out", "anterior infarct"]),
         ("rule out MI or LVH", ["infarct", "lvh"]),
         ("infarct not ruled out", ["infarct not ruled out"]),
+        ("AF negative", ["atrial fibrillation negative"]),
         ("AF unlikely", ["atrial fibrillation unlikely"]),
         ("LVH and RVH are not present", ["lvh"]),
         ("LVH as well as RVH not seen", ["lvh"]),
@@ -86,6 +95,9 @@ def test_what_cannot_be_decided_is_listed_and_no_label(text, listed):
         ("no previous ECG, sinus rhythm", {"sinus rhythm"}),
         ("LBBB was not seen on the previous tracing", {LBBB}),
         ("LBBB, age not determinable", {LBBB}),
+        ("LBBB is not new", {LBBB}),
+        ("V4-V6 T negative, LBBB", {LBBB}),
+        ("sinus rhythm has been replaced by AF", {"atrial fibrillation"}),
         ("AF cannot be excluded", {"atrial fibrillation"}),
         ("non-specific t wave changes", {"non-specific t-wave changes"}),
     ],
