@@ -14,9 +14,9 @@ _SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="one text a line, or a .csv")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a text a line, or .csv or .tsv")
     parser.add_argument("--out", type=Path, required=True, metavar="X.jsonl", help="file to write")
-    parser.add_argument("--column", help="column of a .csv that holds the texts")
+    parser.add_argument("--column", help="column of a .csv or .tsv that holds the texts")
     parser.add_argument(
         "--tables",
         type=Path,

@@ -42,6 +42,23 @@ def test_a_column_of_a_table_and_tables_of_ones_own(tmp_path, shared_dir):
     assert "Atrial fibrillation" in lines(path)[0]["labels"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", "id\treport\n1\tsinus rhythm, AF\n"),
+        ("a.TSV", 'id\treport\n1\t"sinus rhythm, AF"\n'),
+        ("a.csv", "id;report\n1;sinus rhythm, AF\n"),
+        ("a.csv", 'id, report\n1, "sinus rhythm, AF"\n'),
+    ],
+)
+def test_tables_separated_by_tabs_and_semicolons(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content)
+    assert label(path, "--column", "report") == 0
+    assert [line["text"] for line in lines(path)] == ["sinus rhythm, AF"]
+    assert lines(path)[0]["labels"] == {"atrial fibrillation": 1.0, "sinus rhythm": 1.0}
+
+
 def test_the_texts_are_never_written_over(tmp_path, capsys):
     path = tmp_path / "a.jsonl"
     path.write_text("sinus rhythm\n")
@@ -57,6 +74,18 @@ def test_the_texts_are_never_written_over(tmp_path, capsys):
         ("a.csv", b"x,y\n1,2\n", [], "--column"),
         ("a.csv", b"x,y\n1,2\n", ["--column", "z"], "no column 'z'"),
         ("a.txt", b"x", ["--column", "z"], "no .csv file"),
+        ("a.csv", b"id,report\n1,sinus rhythm, AF\n", ["--column", "report"], "line 2 has 3 cells"),
+        ("a.csv", b"report\nsinus rhythm, AF\n", ["--column", "report"], "line 2 has 2 cells"),
+        ("a.csv", b"id,report\n1\n", ["--column", "report"], "line 2 has 1 cells, its header 2"),
+        ("a.csv", b"id,x,x\n1,2,3\n", ["--column", "x"], "twice the column 'x'"),
+        ("a.csv", b"report\n\xe4\n", ["--column", "report"], "must be UTF-8"),
+        ("a.csv", b'id,report\n1,"sinus\n', ["--column", "report"], "cannot be read"),
+        ("a.csv", b"id,report\n", ["--column", "report"], "holds no text"),
+        ("a.csv", b"", ["--column", "report"], "no column 'report'"),
+        ("a.txt", b"", [], "holds no text"),
+        ("a.txt", b"\xef\xbb\xbf\n \n", [], "holds no text"),
+        ("a.tsv", b"id\treport\n1\tAF\n", [], "column of a TSV file with --column"),
+        ("a.tsv", b"id\treport\n1\tAF\tx\n", ["--column", "report"], "line 2 has 3 cells"),
         ("a.txt", b"x", ["--mode", "z"], "expected one of corrected"),
         ("a.txt", b"x", ["--tables", "nowhere"], "entity_tem.json not found"),
     ],

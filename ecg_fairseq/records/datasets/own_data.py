@@ -152,7 +152,7 @@ def own_label_set(table: Table) -> tuple[LabelSet | None, list[str]]:
     def positives(row: RecordRow) -> Collection[str] | None:
         return positives_of(names, row.labels)
 
-    return (LabelSet("own", names, positives) if names else None), left_out
+    return (LabelSet("own", names, positives, "--labels") if names else None), left_out
 
 
 def _array_sources(data: OwnData, table: Table) -> list[SourceRecord]:

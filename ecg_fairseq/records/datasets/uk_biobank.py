@@ -253,4 +253,4 @@ def _label_set(names: tuple[str, ...]) -> LabelSet:
             return None
         return {name for name in names if labels[name]}
 
-    return LabelSet("participants", names, positives)
+    return LabelSet("participants", names, positives, "--participants")

@@ -22,11 +22,14 @@ class LabelSet:
         labels: names of the K columns, in order.
         positives: names that are true of a record, or None for a record without labels. Names that
             are not among ``labels`` are ignored.
+        option: whose table of the user's own the labels are from (``--labels``); empty where the
+            dataset publishes them.
     """
 
     name: str
     labels: tuple[str, ...]
     positives: Positives
+    option: str = ""
 
 
 def label_set_of_what_occurs(

@@ -26,6 +26,8 @@ from ecg_fairseq.records.reports.labeler import open_labeler
 from ecg_fairseq.signal.recipes import RECIPE_NAMES, get_recipe
 from ecg_fairseq.terminal import run_explained
 
+_NO_LABELS = "none"  # of --label-set: nothing that could be lost
+
 
 def preparation_parser(
     dataset: DatasetModule, program: str | None = None
@@ -45,7 +47,14 @@ def preparation_parser(
     parser.add_argument("raw_dir", metavar="RAW_DIR", type=Path, help=raw_help)
     _add_shared_options(parser)
     dataset.add_options(parser)
+    label_set = parser.get_default("label_set")
+    if label_set is not None:
+        parser.set_defaults(label_set=_Unasked(label_set))
     return parser
+
+
+class _Unasked(str):
+    """The default of ``--label-set``, to be told from the same name given by the user."""
 
 
 def _add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -173,12 +182,23 @@ def dataset_from(arguments: argparse.Namespace, dataset: DatasetModule) -> RawDa
                 "--label-table and --labels-from-reports are two sources of the same labels; "
                 "choose one"
             )
+        _refuse_label_set(arguments)
         raw_dataset = with_report_labels(raw_dataset, open_labeler(arguments.labeler_tables))
     elif arguments.labeler_tables:
         raise ManifestError("--labeler-tables is for --labels-from-reports; give both, or none")
     if arguments.report_questions:
         raw_dataset = with_report_questions(raw_dataset)
     return raw_dataset
+
+
+def _refuse_label_set(arguments: argparse.Namespace) -> None:
+    """Refuse labels of the dataset that were asked for and would be replaced; ManifestError."""
+    label_set = getattr(arguments, "label_set", None)
+    if label_set not in (None, _NO_LABELS) and not isinstance(label_set, _Unasked):
+        raise ManifestError(
+            f"--label-set {label_set} and --labels-from-reports are two sources of the same "
+            "labels; choose one"
+        )
 
 
 def run_preparation(

@@ -19,8 +19,15 @@ def with_report_labels(raw_dataset: RawDataset, labeler: Labeler) -> RawDataset:
     without a report are unlabelled; how many there are stands in the notes.
 
     Raises:
-        ManifestError: no recording has a report, or no report says anything that is known.
+        ManifestError: no recording has a report, no report says anything that is known, or the
+            labels that would be lost are from a table of the user's own.
     """
+    own = raw_dataset.label_set
+    if own is not None and own.option:
+        raise ManifestError(
+            f"--labels-from-reports would replace the labels of {own.option} "
+            f"({', '.join(own.labels)[:200]}); leave out that option, or these columns of 0 and 1"
+        )
     reports = [source.report for source in raw_dataset.sources if source.report.strip()]
     if not reports:
         raise ManifestError(

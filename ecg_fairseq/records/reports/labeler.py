@@ -6,11 +6,13 @@ both neighbors; uncertain descriptors lower the probability; more general entiti
 ``p + (1 - p) * 0.3`` at each step up; then entities that follow from descriptors and from others.
 
 Mode ``reference`` keeps two faults of the published code: without a connective a text loses all its
-descriptors, and what is said to be absent is kept. ``corrected``, the default, mends both.
+descriptors, and what is said to be absent is kept. ``corrected``, the default, mends both,
+and reads how far a denial reaches (``negation.py``).
 """
 
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ from ecg_fairseq.records.reports.labeler_tables import (
     Phrase,
     read_labeler_tables,
 )
+from ecg_fairseq.records.reports.negation import Denied, Part, denied, may_deny, part_of_denial
 from ecg_fairseq.records.reports.normalization import Normalizer
 from ecg_fairseq.records.reports.phrases import MARKS, WORD, PhraseMatcher
 
@@ -89,6 +92,10 @@ class Labeler:
         self._matcher = PhraseMatcher(tables.phrases)
         meanings = {text: phrase for batch in tables.phrases for text, phrase in batch.items()}
         self._meanings: list[Phrase] = [meanings[text] for text in self._matcher.phrases]
+        self._parts = [
+            _part(meaning, text)
+            for meaning, text in zip(self._meanings, self._matcher.phrases, strict=True)
+        ]
         self._above = {name: _steps_above(name, tables.above) for name in tables.above}
         self._traveling = [
             (
@@ -123,24 +130,55 @@ class Labeler:
         normalized = self._normalize(text)
         marked = self._matcher.mark(normalized, set(WORD.findall(normalized)))
         ranks = tuple(self._matcher.rank_of(mark) for mark in MARKS.findall(marked))
-        probabilities, sources = self._labels_of(ranks)
-        return Labels(normalized, MARKS.sub("", marked), probabilities, sources)
+        found = self._denied(marked, ranks)
+        absent = frozenset(found.absent | found.undecided)
+        probabilities, sources = self._labels_of(ranks, absent)
+        places = itertools.count()
 
-    def _labels_of_phrases(self, ranks: Sequence[int]) -> tuple[dict[str, float], dict[str, Words]]:
-        """Return labels and their sources from phrases in the order of the text."""
-        groups = self._mentions(ranks)
+        def unmatched(mark: re.Match[str]) -> str:
+            is_undecided = next(places) in found.undecided
+            return self._matcher.phrases[self._matcher.rank_of(mark[0])] if is_undecided else ""
+
+        return Labels(normalized, MARKS.sub(unmatched, marked), probabilities, sources)
+
+    def _denied(self, marked: str, ranks: Sequence[int]) -> Denied:
+        """Return which phrases the words around them deny; none in mode ``reference``."""
+        if self.mode == "reference":
+            return Denied()
+        parts = [self._parts[rank] for rank in ranks]
+        words = MARKS.split(marked)
+        is_said = any(part in (Part.DENIAL, Part.WORDS) for part in parts)
+        if not is_said and not any(may_deny(text) for text in words):
+            return Denied()
+        pieces: list[tuple[Part, str] | str] = [words[0]]
+        for part, rank, text in zip(parts, ranks, words[1:], strict=True):
+            pieces += [(part, self._matcher.phrases[rank]), text]
+        return denied(pieces)
+
+    def _labels_of_phrases(
+        self, ranks: Sequence[int], absent: frozenset[int]
+    ) -> tuple[dict[str, float], dict[str, Words]]:
+        """Return labels and their sources from phrases in the order of the text.
+
+        Args:
+            ranks: of the phrases.
+            absent: places of the phrases whose entities are not there.
+        """
+        groups = self._mentions(ranks, absent)
         for group in groups:
             self._follow(group)
         groups += self._compounds(groups)
         return self._collected(groups)
 
-    def _mentions(self, ranks: Sequence[int]) -> list[Group]:
+    def _mentions(self, ranks: Sequence[int], absent: frozenset[int]) -> list[Group]:
         """Return what the phrases of a text name, with the descriptors that belong to it."""
         meanings = [self._meanings[rank] for rank in ranks]
         places = [
             place for place, meaning in enumerate(meanings) if isinstance(meaning, EntityPhrase)
         ]
-        described: dict[int, dict[str, Words]] = {place: {} for place in places}
+        described: dict[int, dict[str, Words]] = {
+            place: {ABSENT: ()} if place in absent else {} for place in places
+        }
         keeps_all = self.mode == "corrected" or any(
             isinstance(meaning, ConnectivePhrase) for meaning in meanings
         )
@@ -151,7 +189,8 @@ class Labeler:
                 _describe(described, _next(places, place), meaning.after, words)
             elif isinstance(meaning, DescriptorPhrase) and keeps_all:
                 neighbor = _last if meaning.is_after else _next
-                _describe(described, neighbor(places, place), meaning.descriptors, words)
+                names = self._described_by(meaning)
+                _describe(described, neighbor(places, place), names, words)
         groups = []
         for place in places:
             meaning = meanings[place]
@@ -159,6 +198,12 @@ class Labeler:
             if isinstance(meaning, EntityPhrase):
                 groups += [self._group(item, words, described[place]) for item in meaning.mentions]
         return groups
+
+    def _described_by(self, phrase: DescriptorPhrase) -> Words:
+        """Return what a phrase says of its neighbor; how far absence reaches is read apart."""
+        if self.mode == "reference" or phrase.is_after:
+            return phrase.descriptors
+        return tuple(name for name in phrase.descriptors if name != ABSENT)
 
     def _group(self, mention: Mention, words: Words, described: Mapping[str, Words]) -> Group:
         """Return a mention, and the entities that its descriptors bring."""
@@ -261,6 +306,16 @@ def open_labeler(folder: Path | None = None, mode: str = "corrected") -> Labeler
         LabelerError: the tables are missing or damaged, or the mode is unknown.
     """
     return Labeler(read_labeler_tables(OWN_TABLES if folder is None else folder), mode)
+
+
+def _part(phrase: Phrase, text: str) -> Part:
+    """Return what a phrase is for the reading of denials."""
+    if isinstance(phrase, EntityPhrase):
+        return Part.FINDING if phrase.mentions else Part.WORDS
+    if isinstance(phrase, DescriptorPhrase):
+        is_denial = ABSENT in phrase.descriptors and not phrase.is_after
+        return part_of_denial(text) if is_denial else Part.DESCRIPTOR
+    return Part.WORDS
 
 
 def _last(places: Sequence[int], place: int) -> int | None:

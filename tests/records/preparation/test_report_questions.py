@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ecg_fairseq.cli.main import main
@@ -92,6 +93,32 @@ def test_labels_from_reports(tmp_path, capsys):
     assert "choose one" in capsys.readouterr().err
     assert main([*words, "--labeler-tables", str(tmp_path)]) == 1
     assert "give both, or none" in capsys.readouterr().err
+
+
+def test_labels_that_were_asked_for_are_not_dropped(tmp_path, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "manifest"
+    layout_writer("ptb_xl")(raw, CohortSettings(4, seed=3, question_types=("single-verify",)), 1)
+    words = ["prepare", "ptb_xl", str(raw), "--recipe", "ecg_byte", "--out", str(out)]
+    for name in ("superclass", "rhythm"):  # the default's name, and another
+        assert main([*words, "--labels-from-reports", "--label-set", name]) == 1
+        assert f"--label-set {name} and --labels-from-reports" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*words, "--labels-from-reports", "--label-set", "none"]) == 0
+    assert Manifest.load(out).meta["labels"]["set"] == "reports"
+
+
+@pytest.mark.parametrize(("cells", "is_refused"), [(("1", "0"), True), (("high", "low"), False)])
+def test_own_columns_of_labels_are_not_dropped(tmp_path, capsys, cells, is_refused):
+    array, table = tmp_path / "ecgs.npy", tmp_path / "labels.csv"
+    np.save(array, np.random.default_rng(0).normal(0, 0.3, (2, 12, 5000)).astype(np.float32))
+    reports = ("sinus rhythm", "LBBB")
+    lines = [f"p{i},{report},{cells[i]}\n" for i, report in enumerate(reports)]
+    table.write_text("".join(["patient_id,report,MI\n", *lines]))
+    words = ["prepare", "own_data", str(array), "--fs", "500", "--labels", str(table)]
+    words += ["--recipe", "ecg_byte", "--out", str(tmp_path / "m"), "--labels-from-reports"]
+    assert main(words) == int(is_refused)
+    message = "--labels-from-reports would replace the labels of --labels (MI)"
+    assert (message in capsys.readouterr().err) == is_refused
 
 
 def test_reports_that_say_nothing_are_refused():
