@@ -189,7 +189,16 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     Raises:
         ScoreError: the file is missing, empty or damaged, or an id occurs twice; names the line.
     """
-    predictions: list[Prediction] = []
+    return [prediction for _, prediction in read_numbered(path)]
+
+
+def read_numbered(path: Path | str) -> list[tuple[int, Prediction]]:
+    """Read ``predictions.jsonl`` with the numbers of its lines, from 1.
+
+    Raises:
+        ScoreError: see :func:`read_predictions`.
+    """
+    predictions: list[tuple[int, Prediction]] = []
     seen: dict[str, int] = {}
     try:
         with open(path, encoding="utf-8") as stream:
@@ -203,7 +212,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
                         f"{seen[prediction.id]} already; keep one answer for each question"
                     )
                 seen[prediction.id] = number
-                predictions.append(prediction)
+                predictions.append((number, prediction))
     except (OSError, UnicodeDecodeError) as cause:
         raise ScoreError(f"predictions {path} cannot be read: {cause}") from cause
     if not predictions:
