@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import ScoreError
-from ecg_fairseq.evaluation.answers.blind import shares_with_own_patients
+from ecg_fairseq.evaluation.answers.blind import blind_partners, shares_with_own_patients
 from ecg_fairseq.evaluation.answers.majority_floor import (
     by_template,
     by_wording,
@@ -55,8 +55,8 @@ def score_predictions(
 
     Args:
         predictions: one answer per question.
-        blind: answers to the same questions with another patient's ECG; questions may be absent
-            (no other patient in the template), others must not be there.
+        blind: answers to the same questions with another patient's ECG; questions without another
+            patient in the template may be absent, others must all be there.
         num_resamples: bootstrap draws.
         seed: of the bootstrap.
 
@@ -144,11 +144,35 @@ def _blind_hits(
             )
         _check_blind(predictions[position], answer)
         hits[position] = hit
+    _check_all_asked(predictions, hits)
     return hits
+
+
+def _check_all_asked(predictions: Sequence[Prediction], blind_hits: np.ndarray) -> None:
+    """Refuse a blind run that lacks questions for which there is another patient's ECG."""
+    partners = blind_partners(predictions)
+    missing = [
+        prediction.id
+        for prediction, partner, hit in zip(predictions, partners, blind_hits, strict=True)
+        if partner is not None and np.isnan(hit)
+    ]
+    if missing:
+        able = sum(partner is not None for partner in partners)
+        raise ScoreError(
+            f"the blind run answers {able - len(missing)} of the {able} questions for which there "
+            f"is another patient's ECG: {missing[0]!r} is missing first; the file was cut off, or "
+            "is of another subset: run fairseq-generate --blind again"
+        )
 
 
 def _check_blind(sighted: Prediction, blind: Prediction) -> None:
     shared = set(sighted.patient_ids) & set(blind.patient_ids)
+    own = set(sighted.record_ids) & set(blind.record_ids)
+    if own and not shared:
+        raise ScoreError(
+            f"question {blind.id!r}: the blind run showed the question's own recording "
+            f"{min(own)!r}; make the blind run again with fairseq-generate --blind"
+        )
     if shared:
         raise ScoreError(
             f"question {blind.id!r}: the blind run showed an ECG of patient {min(shared)!r}, whom "

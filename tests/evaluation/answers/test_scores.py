@@ -93,13 +93,29 @@ def blind_of(answers, make_prediction, texts):
 
 
 def test_blind_run_is_paired_by_id(answers, make_prediction):
+    # The last two are alone in their templates: there is no other ECG for them.
+    alone = [replace(a, template_id=20 + place) for place, a in enumerate(answers[4:])]
+    answers = [*answers[:3], replace(answers[3], template_id=1), *alone]
     blind = blind_of(answers, make_prediction, ["no", "yes", "no", "v1"])[::-1]
     scores = score_predictions(answers, blind, num_resamples=50)
     assert scores["blind_exact_match"] == pytest.approx(2 / 4)
     assert (scores["n_blind"], scores["blind_dropped"]) == (4, 2)
     assert scores["per_question_type"]["single-verify"]["blind"] == pytest.approx(2 / 3)
-    assert any("left out of the blind score" in note for note in scores["warnings"])
+    assert any("2 questions are left out of the blind score" in note for note in scores["warnings"])
     assert "blind" in format_scores(scores)
+
+
+def test_a_blind_run_that_was_cut_off_is_refused(answers, make_prediction):
+    blind = blind_of(answers, make_prediction, ["no", "yes", "no", "v1", "v1", "v1"])
+    assert score_predictions(answers, blind, num_resamples=5)["n_blind"] == 6
+    with pytest.raises(ScoreError, match=r"answers 5 of the 6 questions .*'q3' is missing"):
+        score_predictions(answers, blind[:3] + blind[4:], num_resamples=5)
+
+
+def test_a_blind_run_that_sees_the_recording_is_refused(answers):
+    cheat = replace(answers[0], patient_ids=("another",))
+    with pytest.raises(ScoreError, match="own recording 'record-of-p0'"):
+        score_predictions(answers, [cheat])
 
 
 def test_a_blind_run_that_sees_the_patient_is_refused(answers, make_prediction):
