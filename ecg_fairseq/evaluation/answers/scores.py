@@ -31,6 +31,7 @@ from ecg_fairseq.evaluation.answers.majority_floor import (
 from ecg_fairseq.evaluation.answers.offered import (
     num_answers_not_offered,
     num_references_not_offered,
+    num_tied,
 )
 from ecg_fairseq.evaluation.answers.predictions import Prediction
 from ecg_fairseq.evaluation.answers.text_metrics import text_scores
@@ -80,6 +81,7 @@ def score_predictions(
         "blind_dropped": None if blind is None else len(predictions) - len(blind),
         "per_question_type": _per_question_type(predictions, columns, interval),
         "per_template": _per_template(predictions, columns),
+        "n_closed_set_tied": num_tied(predictions, columns["closed_set"]),
         "n_not_offered": num_answers_not_offered(predictions),
         "n_references_not_offered": num_references_not_offered(predictions),
         **text_scores([p.answer for p in predictions], [p.reference for p in predictions]),
@@ -297,6 +299,11 @@ def _answer_warnings(scores: dict[str, Any]) -> list[str]:
         notes.append(
             f"The closed-set accuracy covers {scores['n_closed_set']} of {scores['n_test']} "
             "questions (the others have no options, or their candidates were not scored)."
+        )
+    if scores["n_closed_set_tied"]:
+        notes.append(
+            f"In {scores['n_closed_set_tied']} closed sets several candidates have the best score; "
+            "the first of them counts, which says nothing about the model."
         )
     if scores["n_not_offered"]:
         notes.append(

@@ -7,6 +7,7 @@ import pytest
 
 from ecg_fairseq.cli.main import main
 from ecg_fairseq.evaluation.answers.blind import blind_partners
+from ecg_fairseq.evaluation.answers.closed_set import fault_of_closed_set
 from ecg_fairseq.files import sha256_of_json
 
 
@@ -120,6 +121,10 @@ def test_results_of_simulated_ecgs_say_so(folder, capsys, monkeypatch):
     assert "note: Simulated ECGs" in capsys.readouterr().out
 
 
+def candidates(**scores):
+    return [{"text": text, "score": score} for text, score in scores.items()]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -136,6 +141,13 @@ def test_results_of_simulated_ecgs_say_so(folder, capsys, monkeypatch):
         ({"closed_set": [{"text": "yes", "score": 10**400}]}, "'closed_set' must be"),
         ({"closed_set": [{"text": None, "score": 1}]}, "'closed_set' must be text"),
         ({"closed_set": 5}, "'closed_set' must be"),
+        ({"closed_set": candidates(yes=True, no=-1)}, "number for a score, found True"),
+        ({"closed_set": candidates(yes="-1", no=-1)}, "number for a score, found '-1'"),
+        ({"closed_set": candidates(yes=-1, no=None)}, "number for a score, found None"),
+        ({"closed_set": candidates(yes=-1, no=-2, zzz=-3)}, "'zzz' is not among the options"),
+        ({"closed_set": candidates(yes=-1, none=-2)}, "'none' is not among the options"),
+        ({"closed_set": candidates(yes=-1)}, "lacks 'no'"),
+        ({"closed_set": candidates(yes=-1, no=-2) * 2}, "a candidate twice"),
         ({"template_id": float("inf")}, "must be an integer"),
     ],
 )
@@ -151,3 +163,37 @@ def test_odd_predictions_are_one_sentence(folder, capsys, change, message):
     assert "line 3" in error
     assert "Traceback" not in error
     assert not (folder / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "offered", "message"),
+    [
+        (["left", "right", "none"], ["left", "right", "right; left", "None"], None),
+        (["left", "right", "none"], ["left", "right", "none"], "lacks 'left; right'"),
+        (["left"], ["left", "none"], None),
+    ],
+)
+def test_a_choice_offers_each_both_and_none(options, offered, message):
+    fault = fault_of_closed_set("single-choose", options, offered)
+    assert fault is None if message is None else message in fault
+
+
+def test_a_closed_set_of_another_log_is_refused(folder, questions, log_text, capsys):
+    log = folder / "run" / "generate-test.txt"
+    answers = [(-0.1, "yes"), (-3, "yes"), (-0.2, "maybe")]
+    log.write_text(log_text([(i, q.answer_text, answers) for i, q in enumerate(questions)]))
+    assert score(folder, log, folder / "manifest") == 1
+    assert "item 0: the closed-set candidate 'maybe' is not among" in capsys.readouterr().err
+
+
+def test_equal_scores_in_a_closed_set_are_said(folder, questions, log_text, capsys):
+    log = folder / "run" / "generate-test.txt"
+    items = [
+        (i, q.answer_text, [(-0.1, "yes"), (-1, "no"), (-1 if i < 5 else -2, "yes")])
+        for i, q in enumerate(questions)
+    ]
+    log.write_text(log_text(items))
+    assert score(folder, log, folder / "manifest") == 0
+    assert "In 5 closed sets several candidates have the best score" in capsys.readouterr().out
+    scores = json.loads((folder / "run" / "scores.json").read_text())
+    assert scores["n_closed_set_tied"] == 5
