@@ -89,7 +89,7 @@ def read_answers(
     Raises:
         ScoreError: the file is missing, damaged, incomplete, or of other questions.
     """
-    if _holds_predictions(path):
+    if holds_predictions(path):
         numbered = read_numbered(path)
         predictions = [prediction for _, prediction in numbered]
         if questions is None:
@@ -115,7 +115,12 @@ def read_answers(
     return predictions_from_log(path, questions, shown)
 
 
-def _holds_predictions(path: Path) -> bool:
+def holds_predictions(path: Path) -> bool:
+    """Say whether a file is one of predictions, by its name or first character, or else a log.
+
+    Raises:
+        ScoreError: it cannot be read.
+    """
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return path.suffix == ".jsonl" or stream.read(1) == "{"

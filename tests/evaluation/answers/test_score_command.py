@@ -97,12 +97,85 @@ def test_part_of_the_answers_is_refused_with_a_manifest(folder, capsys):
         (["run/generate-test.txt"], "give the manifest folder"),
         (["run/generate-test.txt", "m", "--subset", "valid"], "beyond the 0 questions"),
         (["absent.txt", "m"], "cannot be read"),
+        (["blind.txt", "--subset", "nonsense"], "--subset nonsense cannot be checked"),
+        (["blind.txt", "m", "--report-types", "nonsense"], "no answer is a report of nonsense"),
+        (["blind.txt", "m", "--report-types", "single-verify,x"], "no answer is a report of x"),
+        (["blind.txt", "m", "--report-types", ","], "have the types single-verify"),
     ],
 )
 def test_mistakes_are_explained(folder, monkeypatch, capsys, words, message):
     monkeypatch.chdir(folder)
     assert score(folder, *words) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_negative_seed_is_explained(folder, capsys):
+    with pytest.raises(SystemExit):
+        score(folder, folder / "blind.txt", folder / "manifest", "--seed", "-1")
+    assert "-1 is negative" in capsys.readouterr().err
+
+
+def test_without_a_manifest_no_subset_is_claimed(folder):
+    score(folder, folder / "run" / "generate-test.txt", folder / "manifest")
+    scores = folder / "run" / "scores.json"
+    assert json.loads(scores.read_text())["subset"] == "test"
+    score(folder, folder / "run" / "predictions.jsonl")
+    assert "subset" not in json.loads(scores.read_text())
+
+
+def another_model(folder):
+    """Score a run; return a file of other answers beside it."""
+    score(folder, folder / "run" / "generate-test.txt", folder / "manifest")
+    other = folder / "run" / "modelB.jsonl"
+    text = (folder / "run" / "predictions.jsonl").read_text()
+    other.write_text(text.replace('"answer": "YES"', '"answer": "maybe"'))
+    return other
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in (folder / "run").iterdir()}
+
+
+def test_files_of_another_model_stay(folder, capsys):
+    other = another_model(folder)
+    before = contents(folder)
+    assert score(folder, other) == score(folder, other) == 0
+    after = contents(folder)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"modelB_predictions.jsonl", "modelB_scores.json"}
+    assert json.loads(after["modelB_scores.json"])["exact_match"] == pytest.approx(8 / 24)
+
+
+@pytest.mark.parametrize("taken", ["predictions.jsonl", "blind_predictions.jsonl", "scores.json"])
+def test_nothing_of_others_is_written_over(folder, capsys, taken):
+    other = another_model(folder)
+    (folder / "out").mkdir()
+    (folder / "out" / taken).write_bytes((folder / "run" / "modelB.jsonl").read_bytes())
+    log, blind = folder / "run" / "generate-test.txt", folder / "blind.txt"
+    words = log, folder / "manifest", "--blind", blind, "--out", folder / "out"
+    assert score(folder, *words) == 1
+    assert f"{taken} " in capsys.readouterr().err
+    assert [path.name for path in (folder / "out").iterdir()] == [taken]
+    assert (folder / "out" / taken).read_bytes() == other.read_bytes()
+
+
+def test_a_log_does_not_replace_predictions_of_another(folder, capsys):
+    other = another_model(folder)
+    other.replace(folder / "run" / "predictions.jsonl")
+    before = contents(folder)
+    assert score(folder, folder / "run" / "generate-test.txt", folder / "manifest") == 1
+    assert "holds other answers" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+def test_a_file_that_is_scored_is_not_written_anew(folder):
+    score(folder, folder / "run" / "generate-test.txt", folder / "manifest")
+    path = folder / "run" / "predictions.jsonl"
+    lines = [json.loads(line) | {"mine": 1} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in reversed(lines)))
+    before = path.read_bytes()
+    assert score(folder, path, folder / "manifest") == 0
+    assert path.read_bytes() == before
 
 
 def test_results_of_simulated_ecgs_say_so(folder, capsys, monkeypatch):
