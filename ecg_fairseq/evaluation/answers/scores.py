@@ -276,19 +276,23 @@ def warnings_for(scores: dict[str, Any]) -> list[str]:
 
 
 def _floor_warnings(scores: dict[str, Any]) -> list[str]:
-    """Name the floors that the exact match is not clearly above."""
+    """Name the floors that the exact match is below, or not clearly above."""
     notes = []
     for key, name in (
         ("majority", "majority floor"),
         ("majority_by_wording", "majority floor by wording"),
-        ("blind_corrected", "blind floor"),
+        ("blind", "blind floor"),
+        ("blind_corrected", "corrected blind floor"),
     ):
         gain = scores["intervals"][f"exact_match_minus_{key}"]
-        if gain is not None and gain[0] <= 0:
-            notes.append(
-                f"The exact match is not clearly above the {name}: the interval of the "
-                f"difference is {gain[0]:+.3f} to {gain[1]:+.3f}."
-            )
+        if gain is None or gain[0] > 0:
+            continue
+        where = "below" if gain[1] < 0 else "not clearly above"
+        value = scores["exact_match"] - scores[f"{key}_exact_match"]
+        notes.append(
+            f"The exact match is {where} the {name}: the difference is {value:+.3f}, its interval "
+            f"{gain[0]:+.3f} to {gain[1]:+.3f}."
+        )
     return notes
 
 

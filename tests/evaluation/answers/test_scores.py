@@ -262,3 +262,36 @@ def test_answers_beside_their_options_are_counted(make_prediction):
 def test_closed_sets_without_a_finite_score_are_refused(make_prediction, score):
     with pytest.raises(ScoreError, match=r"'q3': a closed-set candidate has the score"):
         make_prediction(3, "yes", "yes", closed_set=(Candidate("yes", score),))
+
+
+@pytest.mark.parametrize(
+    ("share", "where"), [(0.0, "below"), (0.55, "not clearly above"), (1.0, None)]
+)
+def test_each_floor_that_is_not_beaten_is_named_with_its_interval(make_prediction, share, where):
+    def one(number, text):
+        reference = "yes" if number % 2 else "no"
+        return make_prediction(number, text or reference, reference, patients=(f"p{number // 2}",))
+
+    # Wrong answers are no option; always yes is right in half of the questions.
+    answers = [one(i, None if i % 20 < 20 * share else "maybe") for i in range(400)]
+    blind = [replace(one(i, "yes"), patient_ids=("x",), record_ids=("x",)) for i in range(400)]
+    scores = score_predictions(answers, blind, num_resamples=200)
+    notes = [note for note in scores["warnings"] if "floor" in note]
+    floors = {
+        "majority floor": "majority",
+        "majority floor by wording": "majority_by_wording",
+        "blind floor": "blind",
+        "corrected blind floor": "blind_corrected",
+    }
+    if where is None:
+        assert notes == []
+        return
+    expected = []
+    for name, key in floors.items():
+        low, high = scores["intervals"][f"exact_match_minus_{key}"]
+        gain = scores["exact_match"] - scores[f"{key}_exact_match"]
+        expected.append(
+            f"The exact match is {where} the {name}: the difference is {gain:+.3f}, its interval "
+            f"{low:+.3f} to {high:+.3f}."
+        )
+    assert notes == expected
