@@ -1,4 +1,4 @@
-"""What a closed set must hold: every answer that its question offers, and no other.
+"""What a closed set must hold: every option of its question, and no answer that is not offered.
 
 A candidate that is not offered would win a point from nowhere, and a lacking one cannot win: the
 accuracy of a set with the reference alone is 1 whatever the model knows.
@@ -21,16 +21,16 @@ def fault_of_closed_set(
         return None
     if len(set(texts)) < len(texts):
         return f"the closed set has a candidate twice, found {list(texts)!r}"
+    # Of a choice both or none may be scored too; of other types several options at once.
     fixed = candidate_texts(question_type, options)
-    needed = {answer_set(text) for text in fixed or options}
+    offered = {answer_set(text) for text in (*options, *fixed)}
     for text in texts:
-        # Questions of other types may be answered by several options at once.
-        if answer_set(text) not in needed and (fixed or is_beside(text, options)):
+        if answer_set(text) not in offered and (fixed or is_beside(text, options)):
             return f"the closed-set candidate {text!r} is not among the options {list(options)!r}"
     given = {answer_set(text) for text in texts}
-    lacking = [text for text in fixed or options if answer_set(text) not in given]
+    lacking = [option for option in options if answer_set(option) not in given]
     if lacking:
-        return f"the closed set lacks {lacking[0]!r}, which the options {list(options)!r} offer"
+        return f"the closed set lacks {lacking[0]!r} of the options {list(options)!r}"
     return None
 
 

@@ -242,7 +242,11 @@ def test_odd_predictions_are_one_sentence(folder, capsys, change, message):
     ("options", "offered", "message"),
     [
         (["left", "right", "none"], ["left", "right", "right; left", "None"], None),
-        (["left", "right", "none"], ["left", "right", "none"], "lacks 'left; right'"),
+        (["left", "right", "none"], ["left", "right", "none"], None),
+        (["left", "right"], ["left", "right"], None),
+        (["left", "right"], ["left", "left; right", "none"], "lacks 'right'"),
+        (["left", "right"], ["left", "right", "up"], "'up' is not among"),
+        (["left", "right", "up"], ["left", "right", "up", "left; up"], "'left; up' is not among"),
         (["left"], ["left", "none"], None),
     ],
 )
