@@ -16,7 +16,6 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that concern reports."""
     parser.add_argument(
         "--report-types",
-        default="report",
         metavar="TYPE,...",
         help="question types whose answers are reports (default: report)",
     )
@@ -49,7 +48,7 @@ def report_figures(
     Raises:
         ScoreError: an option concerns reports and no answer is one, or needs a manifest.
     """
-    types = tuple(name.strip() for name in arguments.report_types.split(",") if name.strip())
+    types = _report_types(arguments.report_types, predictions)
     reports = [item for item in predictions if item.question_type in types]
     if not reports and (arguments.statements or arguments.embeddings):
         raise ScoreError(
@@ -62,6 +61,28 @@ def report_figures(
     if arguments.published_metrics:
         found["published_metrics"] = _published(predictions, reports)
     return found
+
+
+def _report_types(given: str | None, predictions: "Sequence[Prediction]") -> tuple[str, ...]:
+    """Return the types whose answers are reports.
+
+    Raises:
+        ScoreError: none is named, or one that no answer is of.
+    """
+    from ecg_fairseq.records.questions.question import REPORT_TYPE
+
+    if given is None:
+        return (REPORT_TYPE,)
+    known = sorted({item.question_type for item in predictions})
+    types = tuple(name.strip() for name in given.split(",") if name.strip())
+    unknown = [name for name in types if name not in known]
+    if unknown or not types:
+        named = ", ".join(unknown) or "any type"
+        raise ScoreError(
+            f"--report-types {given!r}: no answer is a report of {named}; the answers have the "
+            f"types {', '.join(known)}"
+        )
+    return types
 
 
 def format_report_figures(scores: dict[str, Any]) -> str:

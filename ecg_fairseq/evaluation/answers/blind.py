@@ -30,7 +30,11 @@ _MOST_PATIENTS_COUNTED = 6
 
 
 class Asked(Protocol):
-    """What tells the group of a question and whose ECGs it is about."""
+    """What tells a question, its group, and whose ECGs it is about."""
+
+    @property
+    def id(self) -> str:
+        """Of the question."""
 
     @property
     def template_id(self) -> int:
@@ -45,7 +49,7 @@ class Asked(Protocol):
         """Of its ECGs."""
 
 
-def blind_partners(questions: Sequence[Question], seed: int = PARTNER_SEED) -> list[int | None]:
+def blind_partners(questions: Sequence[Asked], seed: int = PARTNER_SEED) -> list[int | None]:
     """Return, for each question, the index of the question whose ECGs are shown instead.
 
     Partners share the template and the number of ECGs, and no patient. Questions of a group stand

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.evaluation.answers.closed_set import fault_of_closed_set
 from ecg_fairseq.evaluation.answers.exact_match import answer_set
 from ecg_fairseq.evaluation.answers.predictions import (
     Candidate,
@@ -145,7 +146,7 @@ def predictions_from_log(
     for index, source in asked.items():
         question, item = questions[index], items[index]
         _check_reference(path, index, question, item)
-        _check_candidates(path, index, item)
+        _check_candidates(path, index, question, item)
         predictions.append(Prediction.of(question, source, item.answers))
     return predictions
 
@@ -178,8 +179,12 @@ def _check_reference(path: Path | str, index: int, question: Question, item: Gen
         )
 
 
-def _check_candidates(path: Path | str, index: int, item: GeneratedItem) -> None:
-    if fault := fault_of_scores(item.answers[1:]):
+def _check_candidates(
+    path: Path | str, index: int, question: Question, item: GeneratedItem
+) -> None:
+    texts = [candidate.text for candidate in item.answers[1:]]
+    fault = fault_of_scores(item.answers[1:])
+    if fault := fault or fault_of_closed_set(question.question_type, question.options, texts):
         raise ScoreError(f"{path}, item {index}: {fault}")
 
 

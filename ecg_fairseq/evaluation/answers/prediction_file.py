@@ -6,16 +6,22 @@ that is killed leaves none. fairseq's log beside it is for people, and for runs 
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ecg_fairseq.errors import ScoreError
 from ecg_fairseq.evaluation.answers.blind import questions_shown
 from ecg_fairseq.evaluation.answers.generate_log import log_agrees, predictions_from_log
+from ecg_fairseq.evaluation.answers.manifest_agreement import (
+    agrees,
+    check_against_manifest,
+    fault_finder,
+)
 from ecg_fairseq.evaluation.answers.predictions import (
     PREDICTIONS_FILE,
     Candidate,
     Prediction,
+    read_numbered,
     read_predictions,
     write_predictions,
 )
@@ -83,11 +89,13 @@ def read_answers(
     Raises:
         ScoreError: the file is missing, damaged, incomplete, or of other questions.
     """
-    if _holds_predictions(path):
-        predictions = read_predictions(path)
+    if holds_predictions(path):
+        numbered = read_numbered(path)
+        predictions = [prediction for _, prediction in numbered]
         if questions is None:
             return predictions
-        _check_against_manifest(path, predictions, questions, is_blind)
+        check_against_manifest(path, numbered, questions, is_blind)
+        _check_whole(path, predictions, questions, is_blind)
         places = {question.id: place for place, question in enumerate(questions)}
         return sorted(predictions, key=lambda prediction: places[prediction.id])
     if questions is None:
@@ -107,7 +115,12 @@ def read_answers(
     return predictions_from_log(path, questions, shown)
 
 
-def _holds_predictions(path: Path) -> bool:
+def holds_predictions(path: Path) -> bool:
+    """Say whether a file is one of predictions, by its name or first character, or else a log.
+
+    Raises:
+        ScoreError: it cannot be read.
+    """
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return path.suffix == ".jsonl" or stream.read(1) == "{"
@@ -115,32 +128,14 @@ def _holds_predictions(path: Path) -> bool:
         raise ScoreError(f"the answers {path} cannot be read: {cause}") from cause
 
 
-def _check_against_manifest(
+def _check_whole(
     path: Path, predictions: Sequence[Prediction], questions: Sequence[Question], is_blind: bool
 ) -> None:
-    references = {question.id: question.answer_text for question in questions}
-    for prediction in predictions:
-        if references.get(prediction.id) != prediction.reference:
-            raise ScoreError(
-                f"{path}: question {prediction.id!r} with reference {prediction.reference!r} is "
-                "not in the manifest's subset; give the manifest that was answered, or none"
-            )
     if not is_blind and len(predictions) != len(questions):
         raise ScoreError(
             f"{path} answers {len(predictions)} of the manifest's {len(questions)} questions; a "
             "score of part of them is only given when no manifest is named"
         )
-
-
-def _may_be_shown(prediction: Prediction, question: Question, is_blind: bool) -> bool:
-    """Say whether a prediction can be of this run by its ECGs.
-
-    Of a blind run the file itself says who was shown: an earlier version had another rule for
-    partners (``blind.py``).
-    """
-    if is_blind:
-        return not set(prediction.patient_ids) & set(question.patient_ids)
-    return prediction.record_ids == tuple(question.record_ids)
 
 
 def _predictions_beside(
@@ -151,7 +146,10 @@ def _predictions_beside(
 ) -> list[Prediction] | None:
     """Return the predictions beside a log, or None where they are not whole or of another run.
 
-    Another run's: other questions, references or ECGs; or the log was cut off or answers otherwise.
+    Another run's: other questions or references; or the log was cut off or answers otherwise.
+
+    Raises:
+        ScoreError: the file is of this run, and names ECGs of the other kind of run.
     """
     path = log.parent / PREDICTIONS_FILE
     if not path.exists():
@@ -165,9 +163,27 @@ def _predictions_beside(
     expected = [(questions[index].id, questions[index].answer_text) for index in asked]
     if [(p.id, p.reference) for p in predictions] != expected:
         return None
-    if not all(
-        _may_be_shown(p, questions[i], is_blind) for i, p in zip(asked, predictions, strict=True)
-    ):
+    pairs = [(p, questions[index]) for index, p in zip(asked, predictions, strict=True)]
+    if not all(agrees(prediction, question) for prediction, question in pairs):
         return None
     answers = {index: p.answer for index, p in zip(asked, predictions, strict=True)}
-    return predictions if log_agrees(log, answers) else None
+    if not log_agrees(log, answers):
+        return None
+    _refuse_other_kind(log, pairs, fault_finder(questions, is_blind))
+    return predictions
+
+
+def _refuse_other_kind(
+    log: Path,
+    pairs: Iterable[tuple[Prediction, Question]],
+    fault_of: Callable[[Prediction, Question], str | None],
+) -> None:
+    """Refuse a log whose own predictions file names ECGs of the other kind of run.
+
+    The log does not say which ECGs were shown, so that a blind run would be taken as a sighted one.
+    """
+    for prediction, question in pairs:
+        if fault := fault_of(prediction, question):
+            raise ScoreError(
+                f"{log}: by {PREDICTIONS_FILE} beside it, question {question.id!r} {fault}"
+            )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_fairseq.errors import ScoreError
+from ecg_fairseq.evaluation.answers.closed_set import fault_of_closed_set
 from ecg_fairseq.files import atomic_write
 from ecg_fairseq.records.questions.question import Question
 
@@ -120,7 +121,9 @@ class Prediction:
         if options is not None:
             _check_texts("options", options)
         closed_set = _read_candidates(line.get("closed_set") or ())
-        if fault := fault_of_scores(closed_set):
+        texts = [candidate.text for candidate in closed_set]
+        fault = fault_of_scores(closed_set)
+        if fault := fault or fault_of_closed_set(line["question_type"], options, texts):
             raise ValueError(fault)
         return cls(
             **{name: line[name] for name in _TEXT_FIELDS},
@@ -156,10 +159,14 @@ def _read_candidates(items: Any) -> tuple[Candidate, ...]:
 
 
 def _read_candidate(item: Any) -> Candidate:
+    expected = '\'closed_set\' must be a list of {"text", "score"}'
     try:
-        text, score = item["text"], float(item["score"])
-    except (TypeError, KeyError, ValueError, OverflowError) as cause:
-        raise ValueError('\'closed_set\' must be a list of {"text", "score"}') from cause
+        text, score = item["text"], item["score"]
+        if isinstance(score, bool) or not isinstance(score, (int, float)):
+            raise ValueError(f"{expected}, with a number for a score, found {score!r}")
+        score = float(score)
+    except (TypeError, KeyError, OverflowError) as cause:
+        raise ValueError(expected) from cause
     _check_text("closed_set", text)
     return Candidate(text, score)
 
@@ -189,7 +196,16 @@ def read_predictions(path: Path | str) -> list[Prediction]:
     Raises:
         ScoreError: the file is missing, empty or damaged, or an id occurs twice; names the line.
     """
-    predictions: list[Prediction] = []
+    return [prediction for _, prediction in read_numbered(path)]
+
+
+def read_numbered(path: Path | str) -> list[tuple[int, Prediction]]:
+    """Read ``predictions.jsonl`` with the numbers of its lines, from 1.
+
+    Raises:
+        ScoreError: see :func:`read_predictions`.
+    """
+    predictions: list[tuple[int, Prediction]] = []
     seen: dict[str, int] = {}
     try:
         with open(path, encoding="utf-8") as stream:
@@ -203,7 +219,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
                         f"{seen[prediction.id]} already; keep one answer for each question"
                     )
                 seen[prediction.id] = number
-                predictions.append(prediction)
+                predictions.append((number, prediction))
     except (OSError, UnicodeDecodeError) as cause:
         raise ScoreError(f"predictions {path} cannot be read: {cause}") from cause
     if not predictions:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ecg_fairseq.errors import ScoreError
-from ecg_fairseq.evaluation.answers.blind import shares_with_own_patients
+from ecg_fairseq.evaluation.answers.blind import blind_partners, shares_with_own_patients
 from ecg_fairseq.evaluation.answers.majority_floor import (
     by_template,
     by_wording,
@@ -31,6 +31,7 @@ from ecg_fairseq.evaluation.answers.majority_floor import (
 from ecg_fairseq.evaluation.answers.offered import (
     num_answers_not_offered,
     num_references_not_offered,
+    num_tied,
 )
 from ecg_fairseq.evaluation.answers.predictions import Prediction
 from ecg_fairseq.evaluation.answers.text_metrics import text_scores
@@ -55,8 +56,8 @@ def score_predictions(
 
     Args:
         predictions: one answer per question.
-        blind: answers to the same questions with another patient's ECG; questions may be absent
-            (no other patient in the template), others must not be there.
+        blind: answers to the same questions with another patient's ECG; questions without another
+            patient in the template may be absent, others must all be there.
         num_resamples: bootstrap draws.
         seed: of the bootstrap.
 
@@ -80,6 +81,7 @@ def score_predictions(
         "blind_dropped": None if blind is None else len(predictions) - len(blind),
         "per_question_type": _per_question_type(predictions, columns, interval),
         "per_template": _per_template(predictions, columns),
+        "n_closed_set_tied": num_tied(predictions, columns["closed_set"]),
         "n_not_offered": num_answers_not_offered(predictions),
         "n_references_not_offered": num_references_not_offered(predictions),
         **text_scores([p.answer for p in predictions], [p.reference for p in predictions]),
@@ -144,11 +146,35 @@ def _blind_hits(
             )
         _check_blind(predictions[position], answer)
         hits[position] = hit
+    _check_all_asked(predictions, hits)
     return hits
+
+
+def _check_all_asked(predictions: Sequence[Prediction], blind_hits: np.ndarray) -> None:
+    """Refuse a blind run that lacks questions for which there is another patient's ECG."""
+    partners = blind_partners(predictions)
+    missing = [
+        prediction.id
+        for prediction, partner, hit in zip(predictions, partners, blind_hits, strict=True)
+        if partner is not None and np.isnan(hit)
+    ]
+    if missing:
+        able = sum(partner is not None for partner in partners)
+        raise ScoreError(
+            f"the blind run answers {able - len(missing)} of the {able} questions for which there "
+            f"is another patient's ECG: {missing[0]!r} is missing first; the file was cut off, or "
+            "is of another subset: run fairseq-generate --blind again"
+        )
 
 
 def _check_blind(sighted: Prediction, blind: Prediction) -> None:
     shared = set(sighted.patient_ids) & set(blind.patient_ids)
+    own = set(sighted.record_ids) & set(blind.record_ids)
+    if own and not shared:
+        raise ScoreError(
+            f"question {blind.id!r}: the blind run showed the question's own recording "
+            f"{min(own)!r}; make the blind run again with fairseq-generate --blind"
+        )
     if shared:
         raise ScoreError(
             f"question {blind.id!r}: the blind run showed an ECG of patient {min(shared)!r}, whom "
@@ -250,19 +276,23 @@ def warnings_for(scores: dict[str, Any]) -> list[str]:
 
 
 def _floor_warnings(scores: dict[str, Any]) -> list[str]:
-    """Name the floors that the exact match is not clearly above."""
+    """Name the floors that the exact match is below, or not clearly above."""
     notes = []
     for key, name in (
         ("majority", "majority floor"),
         ("majority_by_wording", "majority floor by wording"),
-        ("blind_corrected", "blind floor"),
+        ("blind", "blind floor"),
+        ("blind_corrected", "corrected blind floor"),
     ):
         gain = scores["intervals"][f"exact_match_minus_{key}"]
-        if gain is not None and gain[0] <= 0:
-            notes.append(
-                f"The exact match is not clearly above the {name}: the interval of the "
-                f"difference is {gain[0]:+.3f} to {gain[1]:+.3f}."
-            )
+        if gain is None or gain[0] > 0:
+            continue
+        where = "below" if gain[1] < 0 else "not clearly above"
+        value = scores["exact_match"] - scores[f"{key}_exact_match"]
+        notes.append(
+            f"The exact match is {where} the {name}: the difference is {value:+.3f}, its interval "
+            f"{gain[0]:+.3f} to {gain[1]:+.3f}."
+        )
     return notes
 
 
@@ -273,6 +303,11 @@ def _answer_warnings(scores: dict[str, Any]) -> list[str]:
         notes.append(
             f"The closed-set accuracy covers {scores['n_closed_set']} of {scores['n_test']} "
             "questions (the others have no options, or their candidates were not scored)."
+        )
+    if scores["n_closed_set_tied"]:
+        notes.append(
+            f"In {scores['n_closed_set_tied']} closed sets several candidates have the best score; "
+            "the first of them counts, which says nothing about the model."
         )
     if scores["n_not_offered"]:
         notes.append(

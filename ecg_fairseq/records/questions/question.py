@@ -124,10 +124,14 @@ def candidate_answers(question: Question) -> list[str]:
     Verify: its options. Choose: each offered finding, both, or none. Query questions have as many
     answers as their options have subsets: they are scored by set match instead.
     """
-    options = question.options or []
-    if question.question_type.endswith("verify"):
+    return candidate_texts(question.question_type, question.options or ())
+
+
+def candidate_texts(question_type: str, options: Sequence[str]) -> list[str]:
+    """Return :func:`candidate_answers` of a question of this type with these options."""
+    if question_type.endswith("verify"):
         return [answer_text([option]) for option in options]
-    if question.question_type.endswith("choose"):
+    if question_type.endswith("choose"):
         names = [option for option in options if option != EMPTY_ANSWER]
         sets = [[name] for name in names]
         if len(names) > 1:

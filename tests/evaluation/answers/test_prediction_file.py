@@ -63,13 +63,15 @@ def test_blind_answers_name_the_ecgs_shown(tmp_path, questions, run):
 
 
 def mark(folder):
-    """Tell the predictions file from the log by a question that only the former has."""
+    """Tell the predictions file from the log by a closed set that only the former has."""
     path = folder / "predictions.jsonl"
-    path.write_text(path.read_text().replace("question 0?", "from the file"))
+    offered = [{"text": text, "score": -1.0} for text in ("no", "yes")]
+    lines = [json.loads(line) | {"closed_set": offered} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def is_from_file(log, questions, is_blind=False):
-    return read_answers(log, questions, is_blind)[0].question == "from the file"
+    return bool(read_answers(log, questions, is_blind)[0].closed_set)
 
 
 def test_the_file_beside_the_log_is_preferred_and_the_log_needs_no_answers(run, questions):
@@ -82,9 +84,16 @@ def test_the_file_beside_the_log_is_preferred_and_the_log_needs_no_answers(run, 
 
 @pytest.mark.parametrize("is_blind", [False, True])
 def test_a_file_of_the_other_kind_of_run_is_left_aside(run, questions, is_blind):
-    log = run(is_blind=not is_blind)
+    log = run(answer="another", is_blind=not is_blind)
     mark(log.parent)
     assert not is_from_file(log, questions, is_blind)
+
+
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_a_log_is_refused_for_the_other_kind_of_run(run, questions, is_blind):
+    log = run(is_blind=not is_blind)
+    with pytest.raises(ScoreError, match=r"generate-test.txt: by predictions.jsonl .*blind run"):
+        read_answers(log, questions, is_blind)
 
 
 def test_a_file_that_differs_from_the_log_is_left_aside(run, questions):
@@ -112,9 +121,7 @@ def test_a_file_that_is_not_whole_is_left_aside(run, questions, damage):
     lines = path.read_text().splitlines(keepends=True)
     lines = lines[:-1] if damage == "part" else [*lines[:-1], lines[-1][:20]]
     if damage == "nan":
-        lines[-1] = path.read_text().splitlines()[-1][:-1] + (
-            ', "closed_set": [{"text": "yes", "score": NaN}]}\n'
-        )
+        lines[-1] = path.read_text().splitlines()[-1].replace("-1.0", "NaN")
     path.write_text("".join(lines))
     assert not is_from_file(log, questions)
 
@@ -155,3 +162,51 @@ def test_a_blind_log_by_itself_is_read_with_a_warning(run, questions, caplog):
     (log.parent / "predictions.jsonl").unlink()
     assert len(read_answers(log, questions, is_blind=True)) == len(questions)
     assert "does not say which ECGs were shown" in caplog.text
+
+
+def changed(path, place, **change):
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line]
+    lines[place] |= change
+    path.write_text("\n" + "".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"record_ids": ["record-of-p0"]},
+        {"patient_ids": ["p0"]},
+        {"template_id": 2},
+        {"question_type": "single-query"},
+        {"question": "another?"},
+        {"options": ["yes"]},
+        {"options": None},
+    ],
+)
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_a_line_that_is_not_the_manifests_is_refused(run, questions, change, is_blind):
+    if is_blind and set(change) & {"record_ids", "patient_ids"}:
+        change = {name: ["another"] for name in change}  # of no question
+    path = changed(run(is_blind=is_blind).parent / "predictions.jsonl", 2, **change)
+    with pytest.raises(ScoreError, match=rf"line 4: question 'q2' .*{next(iter(change))}"):
+        read_answers(path, questions, is_blind)
+
+
+def test_each_kind_of_run_is_refused_for_the_other(run, questions):
+    path = run(is_blind=True).parent / "predictions.jsonl"
+    with pytest.raises(ScoreError, match=r"line 1: question 'q0' .*another ECG"):
+        read_answers(path, questions, is_blind=False)
+    assert len(read_answers(path, questions, is_blind=True)) == 4
+    path = run().parent / "predictions.jsonl"
+    with pytest.raises(ScoreError, match=r"line 1: question 'q0' .*no blind run"):
+        read_answers(path, questions, is_blind=True)
+    changed(path, 0, patient_ids=["p1"])
+    with pytest.raises(ScoreError, match=r"line 2: question 'q0' .*record-of-p0.*no blind run"):
+        read_answers(path, questions, is_blind=True)
+
+
+def test_a_tampered_file_beside_a_log_is_left_aside(run, questions):
+    log = run()
+    mark(log.parent)
+    changed(log.parent / "predictions.jsonl", 1, template_id=7)
+    assert not is_from_file(log, questions)

@@ -93,13 +93,29 @@ def blind_of(answers, make_prediction, texts):
 
 
 def test_blind_run_is_paired_by_id(answers, make_prediction):
+    # The last two are alone in their templates: there is no other ECG for them.
+    alone = [replace(a, template_id=20 + place) for place, a in enumerate(answers[4:])]
+    answers = [*answers[:3], replace(answers[3], template_id=1), *alone]
     blind = blind_of(answers, make_prediction, ["no", "yes", "no", "v1"])[::-1]
     scores = score_predictions(answers, blind, num_resamples=50)
     assert scores["blind_exact_match"] == pytest.approx(2 / 4)
     assert (scores["n_blind"], scores["blind_dropped"]) == (4, 2)
     assert scores["per_question_type"]["single-verify"]["blind"] == pytest.approx(2 / 3)
-    assert any("left out of the blind score" in note for note in scores["warnings"])
+    assert any("2 questions are left out of the blind score" in note for note in scores["warnings"])
     assert "blind" in format_scores(scores)
+
+
+def test_a_blind_run_that_was_cut_off_is_refused(answers, make_prediction):
+    blind = blind_of(answers, make_prediction, ["no", "yes", "no", "v1", "v1", "v1"])
+    assert score_predictions(answers, blind, num_resamples=5)["n_blind"] == 6
+    with pytest.raises(ScoreError, match=r"answers 5 of the 6 questions .*'q3' is missing"):
+        score_predictions(answers, blind[:3] + blind[4:], num_resamples=5)
+
+
+def test_a_blind_run_that_sees_the_recording_is_refused(answers):
+    cheat = replace(answers[0], patient_ids=("another",))
+    with pytest.raises(ScoreError, match="own recording 'record-of-p0'"):
+        score_predictions(answers, [cheat])
 
 
 def test_a_blind_run_that_sees_the_patient_is_refused(answers, make_prediction):
@@ -246,3 +262,36 @@ def test_answers_beside_their_options_are_counted(make_prediction):
 def test_closed_sets_without_a_finite_score_are_refused(make_prediction, score):
     with pytest.raises(ScoreError, match=r"'q3': a closed-set candidate has the score"):
         make_prediction(3, "yes", "yes", closed_set=(Candidate("yes", score),))
+
+
+@pytest.mark.parametrize(
+    ("share", "where"), [(0.0, "below"), (0.55, "not clearly above"), (1.0, None)]
+)
+def test_each_floor_that_is_not_beaten_is_named_with_its_interval(make_prediction, share, where):
+    def one(number, text):
+        reference = "yes" if number % 2 else "no"
+        return make_prediction(number, text or reference, reference, patients=(f"p{number // 2}",))
+
+    # Wrong answers are no option; always yes is right in half of the questions.
+    answers = [one(i, None if i % 20 < 20 * share else "maybe") for i in range(400)]
+    blind = [replace(one(i, "yes"), patient_ids=("x",), record_ids=("x",)) for i in range(400)]
+    scores = score_predictions(answers, blind, num_resamples=200)
+    notes = [note for note in scores["warnings"] if "floor" in note]
+    floors = {
+        "majority floor": "majority",
+        "majority floor by wording": "majority_by_wording",
+        "blind floor": "blind",
+        "corrected blind floor": "blind_corrected",
+    }
+    if where is None:
+        assert notes == []
+        return
+    expected = []
+    for name, key in floors.items():
+        low, high = scores["intervals"][f"exact_match_minus_{key}"]
+        gain = scores["exact_match"] - scores[f"{key}_exact_match"]
+        expected.append(
+            f"The exact match is {where} the {name}: the difference is {gain:+.3f}, its interval "
+            f"{low:+.3f} to {high:+.3f}."
+        )
+    assert notes == expected

@@ -1,6 +1,7 @@
 """The probe's table: an encoder that knows the label, beside one that knows nothing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,3 +62,39 @@ def test_table_and_json_hold_every_fraction(comparisons):
     assert [one["fraction"] for one in value] == [0.1, 1.0]
     assert set(value[0]["tables"]) == {ENCODER, RANDOM, DIFFERENCE}
     assert len(value[0]["strengths"][ENCODER]) == 3
+
+
+def test_all_rows_are_over_the_labels_of_every_draw():
+    """A label that one draw of three lacks counts in no row."""
+    probes = [probe_fractions(*sides(knows), (1.0,), (1, 2, 3)) for knows in (True, False)]
+    for results in probes:
+        first, second, third = results[1.0] * 3
+        learnt = [replace(one, scores=one.scores.copy()) for one in (first, second)]
+        for one in learnt:
+            one.scores[:, 1] = one.scores[::-1, 0]
+        results[1.0] = [*learnt, third]
+    (found,) = compare_probes(*probes, ("known", "never"), num_resamples=20)
+    encoder, random, difference = (found.tables[name] for name in (ENCODER, RANDOM, DIFFERENCE))
+    for table in found.tables.values():
+        assert table.unscored == ("never",)
+        assert table.macro.auroc == table.labels[0].auroc
+    for row in ("macro", "micro"):
+        gap = getattr(encoder, row).auroc - getattr(random, row).auroc
+        assert getattr(difference, row).auroc == pytest.approx(gap)
+        gap = getattr(encoder, row).auprc - getattr(random, row).auprc
+        assert getattr(difference, row).auprc == pytest.approx(gap)
+
+
+def test_few_test_patients_are_said(comparisons):
+    assert comparisons[0].notes == ()
+    probes = [
+        probe_fractions(*sides(knows, num_records=18), (1.0,), (1,)) for knows in (False, False)
+    ]
+    found = compare_probes(*probes, ("known", "never"), num_resamples=20)
+    assert found[0].tables[DIFFERENCE].num_patients == 9
+    assert "100 %: Few patients: 9 in the test split" in comparison_markdown(found)
+    assert found[0].to_dict()["notes"] == list(found[0].notes)
+    table = found[0].tables[DIFFERENCE]
+    whole = replace(table, macro=replace(table.macro, auroc_low=-1.0, auroc_high=1.0))
+    wide = replace(found[0], tables={**found[0].tables, DIFFERENCE: whole})
+    assert "holds every possible difference" in comparison_markdown([wide])
