@@ -167,15 +167,21 @@ def open_trained(path: Path | str) -> Trained:
 
 
 def open_pretrained_encoder(path: Path | str) -> "tuple[PretrainedEncoder, dict[str, Any]]":
-    """Return the encoder of a checkpoint, and the checkpoint without reading its tensors.
+    """Return the encoder of a checkpoint, and the checkpoint, whose tensors stay in the file.
 
     Raises:
-        CheckpointError: it is damaged or holds no encoder.
+        CheckpointError: it is damaged, has weights that are not finite, or holds no encoder.
     """
-    from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+    from ecg_fairseq.networks.checkpoint_file import (
+        check_is_finite,
+        check_sums,
+        read_checkpoint_file,
+    )
     from ecg_fairseq.networks.encoders.checkpoint import pretrained_encoder
 
     state = read_checkpoint_file(path, only_settings=True)
+    check_sums(path)
+    check_is_finite(state, path)
     return pretrained_encoder(state, str(path)), state
 
 
