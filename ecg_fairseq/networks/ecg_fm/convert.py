@@ -78,6 +78,7 @@ def convert_checkpoint(
     """
     source, out = two_files(source, out)
     foreign = read_foreign_checkpoint(source)
+    refuse_own(foreign.content, source, "fairseq-signals")
     tensors, renamed, notes = _tensors(foreign.content["model"], source)
     if foreign.inert:
         notes.append(f"stored objects left unread: {', '.join(foreign.inert)}")
