@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecg_fairseq.errors import CheckpointError
+from ecg_fairseq.errors import CheckpointError, EcgError, first_line
 from ecg_fairseq.files import atomic_write
 
 

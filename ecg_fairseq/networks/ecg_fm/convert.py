@@ -18,6 +18,7 @@ from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.conversion import (
     ConversionReport,
     float32_tensors,
+    refuse_own,
     two_files,
     write_checkpoint,
 )
