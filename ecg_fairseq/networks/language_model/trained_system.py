@@ -247,11 +247,17 @@ class TrainedSystem:
         return tuple(zip(options, np.mean(scores, axis=0).tolist(), strict=True))
 
     def notes(self, question: str, options: Sequence[str] = ()) -> list[str]:
-        """Say which words of a question were never trained, and what cannot be written of it."""
+        """Say which words of a question were never trained, and what cannot be written of it.
+
+        Of a checkpoint that does not keep what it was asked, that its words are not checked.
+        """
         unknown = self.asked.unknown_words(question) if self.asked else []
         said = (
             self.text_tokenizer.loss_in_words([question], "questions"),
             self.text_tokenizer.loss_in_words(options, "options"),
+            self.asked is None
+            and "the checkpoint is an older one that does not keep what it was asked in training, "
+            "so the words of the question are not checked",
             unknown
             and f"no question that the model was trained on has the words {', '.join(unknown)}",
         )
