@@ -138,7 +138,7 @@ class Trained:
         if capability in self.capabilities:
             return self.capabilities[capability]
         encoder = self.capabilities.get("embed")
-        if capability == "score_labels" and encoder is not None:
+        if capability == "score_labels" and encoder is not None and not self.can("tokenize"):
             encoder.check_is_classifier()
         lacks = CAPABILITIES[capability][0]
         instead = "; ".join(CAPABILITIES[name][1] for name in self.capabilities)
@@ -162,7 +162,8 @@ def open_trained(path: Path | str) -> Trained:
     if name in TOKENIZERS:
         from ecg_fairseq.tokenizer.fsq.tokens import FsqTokens
 
-        found["tokenize"] = FsqTokens.of_checkpoint(state, str(path))
+        # First, as messages name what each is used for in this order.
+        found = {"tokenize": FsqTokens.of_checkpoint(state, str(path)), **found}
     return Trained(str(path), str(name), found)
 
 
