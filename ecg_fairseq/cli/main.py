@@ -18,7 +18,7 @@ VERBS = {
     "user-dir": ("user_dir", "print the folder to give to fairseq's --user-dir"),
     "simulate": ("simulate", "write a simulated cohort in PTB-XL's and ECG-QA's layout"),
     "prepare": ("prepare", "write a manifest of a public dataset or of your own recordings"),
-    "tokenizer": ("tokenizer", "train, import, export and use ECG-BPE tokenizers"),
+    "tokenizer": ("tokenizer", "train, import, export, register and use ECG tokenizers"),
     "describe": ("describe", "list every field of a registered task, model or criterion"),
     "recipe": ("recipe", "explain a preprocessing recipe, on a record if given"),
     "inspect": ("inspect", "counts, splits and leakage check of a manifest"),

@@ -171,7 +171,7 @@ def _explained_label(
 
     from ecg_fairseq.networks.encoders.by_recording import aggregate
 
-    logits = aggregate(system.logits(system.segments(record)), system.labels)
+    logits = aggregate(system.logits(system.moving_segments(record)), system.labels)
     label = int(logits.argmax()) if asked is None else asked
     return label, f"{system.labels[label]} {expit(logits[label]):.2f}"
 

@@ -84,9 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     trained = open_trained(arguments.checkpoint)
     if trained.can("answer"):
         _refuse(arguments, CLASSIFYING_OPTIONS, "is not a classifier")
-        return _answer(arguments, trained.require("answer"), records)
+        system = trained.require("answer")
+        _say_still_segments(paths, records, system, arguments.accept_amplitude)
+        return _answer(arguments, system, records)
     _refuse(arguments, ANSWERING_OPTIONS, "scores labels and answers no questions")
-    return _score(arguments, trained.require("score_labels"), records)
+    system = trained.require("score_labels")
+    _say_still_segments(paths, records, system, arguments.accept_amplitude)
+    return _score(arguments, system, records)
 
 
 def _plausible(path: str, accept: bool) -> "EcgRecord":
@@ -102,6 +106,36 @@ def _plausible(path: str, accept: bool) -> "EcgRecord":
     for text in (*found.warnings.values(), *record.notes):
         print(f"warning: {path}: {text}", file=sys.stderr)
     return record
+
+
+def _say_still_segments(
+    paths: list[str], records: "list[EcgRecord]", system: Any, accept: bool
+) -> None:
+    """Say which segments are left out as no lead moves in them; RecordError when all of them are.
+
+    Args:
+        system: a :class:`TrainedSystem` or :class:`TrainedEncoder`.
+        accept: judge a recording none of whose segments moves all the same.
+    """
+    from ecg_fairseq.records.readers.plausibility import judge, still_segments
+
+    seconds = system.recipe.segment_seconds
+    has_time = system.recipe.strips[0].kind == "lead"
+    for path, record in zip(paths, records, strict=True):
+        if not has_time or not judge(record).has_still_second:
+            continue
+        is_still = still_segments(record, len(system.segments(record)), seconds)
+        if is_still.all() and not accept:
+            raise RecordError(
+                f"{path}: no lead moves in any segment of {seconds:g} s, so there is nothing to "
+                "judge; give another recording, or --accept-amplitude to judge it all the same"
+            )
+        if is_still.any() and not is_still.all():
+            numbers = ", ".join(str(index + 1) for index in is_still.nonzero()[0])
+            _warn(
+                f"{path}: no lead moves in segment {numbers} of {len(is_still)} ({seconds:g} s "
+                "each), left out as `prepare` does"
+            )
 
 
 def _say_first_window(records: "list[EcgRecord]", seconds: float) -> None:
@@ -223,7 +257,7 @@ def _label_scores(system: Any, record: Any, how: str) -> dict[str, Any]:
 
     from ecg_fairseq.networks.encoders.by_recording import aggregate
 
-    logits = system.logits(system.segments(record)).astype(float)
+    logits = system.logits(system.moving_segments(record)).astype(float)
     whole = aggregate(logits, system.labels, how)
     strip = system.recipe.strips[0]
     return {

@@ -116,11 +116,17 @@ def _train_with(options: "TrainingOptions", arguments: argparse.Namespace) -> in
             f"kept in {arguments.out} (a valid tokenizer); go on with --resume"
         )
     if arguments.input.is_dir():
-        from ecg_fairseq.records.preparation.manifest_writer import set_tokenizer
-
-        set_tokenizer(arguments.input, arguments.out)
+        _enter(arguments.input, arguments.out)
     _print_summary(tokenizer, arguments.out)
     return 0
+
+
+def _enter(folder: Path, tokenizer: Path) -> None:
+    """Enter a tokenizer into a manifest, and say which other one gave way to it."""
+    from ecg_fairseq.records.preparation.manifest_writer import set_tokenizer
+
+    if replaced := set_tokenizer(folder, tokenizer):
+        print(f"warning: {folder} had {replaced} registered; now {tokenizer}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -231,13 +237,12 @@ def _add_register(parser: argparse.ArgumentParser) -> None:
 
 def _register(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.records.manifest.provenance import check_tokenizer, provenance_of
-    from ecg_fairseq.records.preparation.manifest_writer import set_tokenizer
     from ecg_fairseq.tokenizer import open_tokens
 
     tokens = open_tokens(arguments.tokenizer)
     present = provenance_of(arguments.manifest)
     check_tokenizer(tokens.recipe, tokens.split_hash, present, arguments.external_test)
-    set_tokenizer(arguments.manifest, arguments.tokenizer)
+    _enter(arguments.manifest, arguments.tokenizer)
     print(json.dumps({"manifest": str(arguments.manifest), "sha256": tokens.sha256()}))
     return 0
 
@@ -374,8 +379,9 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
 def _track(arguments: argparse.Namespace) -> int:
     from ecg_fairseq.records.manifest.provenance import Provenance, check_tokenizer
     from ecg_fairseq.tokenizer import open_tokens, tracking
-    from ecg_fairseq.tokenizer.figures import save_figure
+    from ecg_fairseq.tokenizer.figures import check_picture, save_figure
 
+    check_picture(arguments.out)
     tokenizer = open_tokens(arguments.tokenizer)
     if arguments.manifest is None:
         segment = tracking.file_segment(Path(arguments.record), tokenizer, arguments.segment)

@@ -22,7 +22,11 @@ from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
 from ecg_fairseq.errors import CheckpointError, EcgError, first_line
-from ecg_fairseq.networks.checkpoint_file import pickle_refusal, read_checkpoint_file
+from ecg_fairseq.networks.checkpoint_file import (
+    damaged_member,
+    pickle_refusal,
+    read_checkpoint_file,
+)
 
 logger = logging.getLogger(__name__)
 LAST_CHECKPOINT = "checkpoint_last.pt"
@@ -169,10 +173,8 @@ def _updates_of(path: Path) -> int | None:
     """
     is_zip = zipfile.is_zipfile(path)
     try:
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is not None:
-                    return None
+        if damaged_member(path) is not None:
+            return None
         state = read_checkpoint_file(path, only_settings=True)
         return int(state["optimizer_history"][-1]["num_updates"])
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error):

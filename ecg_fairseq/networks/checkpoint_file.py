@@ -28,6 +28,59 @@ def model_settings(state: Mapping[str, Any]) -> dict[str, Any]:
     return model if isinstance(model, dict) else {}
 
 
+def damaged_member(path: Path | str) -> str | None:
+    """Return the first member of a zip archive that does not match its checksum; None if all do.
+
+    torch does not look at these sums. A file that is no zip (torch's older format) carries none.
+
+    Raises:
+        Exception: the archive's directory is damaged; zipfile has no one error for that.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def check_sums(path: Path | str) -> None:
+    """Refuse an archive whose content does not match its checksums; the file is read once.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        damaged = damaged_member(path)
+    except Exception as cause:
+        raise CheckpointError(f"checkpoint {path} is damaged: {cause!r}; copy it again") from cause
+    if damaged is not None:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged: the checksum of {damaged} is wrong; copy it again"
+        )
+
+
+def check_is_finite(state: Mapping[str, Any], path: Path | str) -> None:
+    """Refuse a checkpoint whose weights diverged; everything computed with them means nothing.
+
+    Args:
+        state: what :func:`read_checkpoint_file` gave.
+        path: of the file, for the message.
+
+    Raises:
+        CheckpointError: a tensor of the model holds NaN or infinity; names the first.
+    """
+    model = state["model"]
+    tensors = model.items() if isinstance(model, Mapping) else ()
+    for name, tensor in tensors:
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            continue
+        num_bad = int((~tensor.isfinite()).sum())
+        if num_bad:
+            raise CheckpointError(
+                f"{path}: tensor {name} is not finite ({num_bad} values are NaN or infinite), so "
+                "the weights have diverged or are damaged; use an earlier checkpoint"
+            )
+
+
 def pickle_refusal(path: Path | str, cause: pickle.UnpicklingError) -> CheckpointError:
     """Return the error about a file that asks for more than plain types and tensors.
 
@@ -51,14 +104,18 @@ def read_checkpoint_file(path: Path | str, only_settings: bool = False) -> dict[
 
     Args:
         path: the file.
-        only_settings: leave tensors in the file until they are used, where its format allows.
+        only_settings: leave tensors in the file until they are used, where its format allows;
+            neither its checksums nor its weights are looked at then.
 
     Raises:
-        CheckpointError: it is missing, truncated, not a checkpoint, or holds pickled objects.
+        CheckpointError: it is missing, truncated, damaged, not a checkpoint, holds pickled objects,
+            or weights that are not finite.
     """
     state = read_torch_file(path, only_settings)
     if not isinstance(state, dict) or "model" not in state:
         raise CheckpointError(f"{path} is not a fairseq checkpoint: it has no 'model' entry")
+    if not only_settings:
+        check_is_finite(state, path)
     return state
 
 
@@ -72,6 +129,8 @@ def read_torch_file(path: Path | str, only_settings: bool = False) -> Any:
         raise CheckpointError(f"{path} is a folder; give a checkpoint file in it (.pt)")
     if not path.is_file():
         raise CheckpointError(f"checkpoint not found: {path}")
+    if not only_settings:
+        check_sums(path)
     try:
         is_mapped = only_settings and zipfile.is_zipfile(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecg_fairseq.errors import CheckpointError
+from ecg_fairseq.errors import CheckpointError, EcgError, first_line
 from ecg_fairseq.files import atomic_write
 
 
@@ -188,5 +188,43 @@ def write_checkpoint(
         "last_optimizer_state": None,
         **more,
     }
-    with atomic_write(out, "wb") as stream:
-        torch.save(state, stream)
+    save_torch_file(out, state)
+
+
+def save_torch_file(out: Path, content: Any) -> None:
+    """Write a file of tensors and plain values, whole or not at all.
+
+    Raises:
+        EcgError: the disk is full or the folder cannot be written.
+    """
+    try:
+        with atomic_write(out, "wb") as stream:
+            torch.save(content, stream)
+    except RuntimeError as cause:
+        # What torch's writer makes of a disk that takes no more.
+        raise EcgError(
+            f"cannot write {out}: {first_line(cause)}; free some space or choose another folder, "
+            "then run the same command again (nothing was written under that name)"
+        ) from cause
+
+
+def refuse_own(content: Any, source: Path, project: str) -> None:
+    """Refuse a checkpoint of this package that is given as another project's.
+
+    Its recipe, leads, and training patients would be lost.
+
+    Args:
+        content: of the file.
+        source: the file, for the message.
+        project: whose file was expected, as ``ecg-fairseq convert`` calls it.
+
+    Raises:
+        CheckpointError: it says by which recipe or on which split it was trained, as ours do.
+    """
+    task_state = content.get("task_state") if isinstance(content, Mapping) else None
+    if isinstance(task_state, Mapping) and {"recipe", "split_hash"} & set(task_state):
+        raise CheckpointError(
+            f"{source} is a checkpoint of this package already, so there is nothing to convert "
+            f"from {project}; use it as it is, or write {project}'s file from it with --to "
+            f"{project}"
+        )

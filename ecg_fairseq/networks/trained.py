@@ -138,7 +138,7 @@ class Trained:
         if capability in self.capabilities:
             return self.capabilities[capability]
         encoder = self.capabilities.get("embed")
-        if capability == "score_labels" and encoder is not None:
+        if capability == "score_labels" and encoder is not None and not self.can("tokenize"):
             encoder.check_is_classifier()
         lacks = CAPABILITIES[capability][0]
         instead = "; ".join(CAPABILITIES[name][1] for name in self.capabilities)
@@ -162,20 +162,27 @@ def open_trained(path: Path | str) -> Trained:
     if name in TOKENIZERS:
         from ecg_fairseq.tokenizer.fsq.tokens import FsqTokens
 
-        found["tokenize"] = FsqTokens.of_checkpoint(state, str(path))
+        # First, as messages name what each is used for in this order.
+        found = {"tokenize": FsqTokens.of_checkpoint(state, str(path)), **found}
     return Trained(str(path), str(name), found)
 
 
 def open_pretrained_encoder(path: Path | str) -> "tuple[PretrainedEncoder, dict[str, Any]]":
-    """Return the encoder of a checkpoint, and the checkpoint without reading its tensors.
+    """Return the encoder of a checkpoint, and the checkpoint, whose tensors stay in the file.
 
     Raises:
-        CheckpointError: it is damaged or holds no encoder.
+        CheckpointError: it is damaged, has weights that are not finite, or holds no encoder.
     """
-    from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+    from ecg_fairseq.networks.checkpoint_file import (
+        check_is_finite,
+        check_sums,
+        read_checkpoint_file,
+    )
     from ecg_fairseq.networks.encoders.checkpoint import pretrained_encoder
 
     state = read_checkpoint_file(path, only_settings=True)
+    check_sums(path)
+    check_is_finite(state, path)
     return pretrained_encoder(state, str(path)), state
 
 

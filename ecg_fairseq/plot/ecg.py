@@ -98,6 +98,11 @@ def _fitting_scores(scores: np.ndarray, record: EcgRecord) -> np.ndarray:
             f"scores of shape {values.shape} do not fit record {record.record_id} of shape "
             f"{record.signal.shape}; give one score per sample, (leads, samples) or (samples,)"
         )
+    if not np.isfinite(values).any():
+        raise RecordError(
+            f"the {values.size} scores for record {record.record_id} are all NaN or infinite, so "
+            "there is nothing to shade by; give at least one finite score"
+        )
     return np.broadcast_to(values, record.signal.shape)
 
 

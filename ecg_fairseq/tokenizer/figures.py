@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecg_fairseq.errors import TokenizerError
 from ecg_fairseq.files import atomic_write
 from ecg_fairseq.tokenizer.analysis import Corpus, Usage
 from ecg_fairseq.tokenizer.merges import NUM_BASE_IDS
@@ -15,11 +16,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FORMATS = (".png", ".svg", ".pdf")
+
 
 def save_figure(figure: "Figure", path: Path | str) -> None:
-    """Write a figure atomically; the ending of ``path`` chooses the format."""
+    """Write a figure atomically; the ending of ``path`` chooses the format.
+
+    Raises:
+        TokenizerError: a format that pictures are not written in.
+    """
+    check_picture(path)
     with atomic_write(path, "wb") as stream:
-        figure.savefig(stream, format=Path(path).suffix.lstrip(".") or "png", dpi=130)
+        figure.savefig(stream, format=Path(path).suffix.lower().lstrip(".") or "png", dpi=130)
+
+
+def check_picture(path: Path | str) -> None:
+    """Refuse a picture's file name whose ending names no format; TokenizerError."""
+    ending = Path(path).suffix.lower()
+    if ending and ending not in FORMATS:
+        raise TokenizerError(
+            f"pictures are written as {', '.join(FORMATS)}, not {ending}: {path}; give another name"
+        )
 
 
 def usage_figure(

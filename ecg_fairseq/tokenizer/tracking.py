@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# In place of a lead's name, where a token stands for the same samples of every lead.
+ALL_LEADS = "all"
 _GOLDEN_RATIO = 0.618033988749895
 
 
@@ -63,6 +65,8 @@ def track_tokens(
         strips: its layout.
     """
     ids, token_spans = _encoded(tokenizer, values, strips)
+    if token_spans.shape[1] == 3 and len(ids) and (token_spans[:, 0] < 0).all():
+        return _all_leads_tracked(ids, token_spans, values.size)
     pieces = spans_on_strips(token_spans, strips)
     num_of_all_leads = int((token_spans[:, 0] < 0).sum()) if token_spans.shape[1] == 3 else 0
     num_more = len(pieces) - len(ids) - num_of_all_leads * (len(strips) - 1)
@@ -90,6 +94,22 @@ def track_tokens(
             for strip, count in zip(strips, per_strip, strict=True)
         ],
         "spans": spans,
+    }
+
+
+def _all_leads_tracked(ids: np.ndarray, spans: np.ndarray, num_symbols: int) -> dict[str, Any]:
+    """Return what tokens cover that each stand for all leads: one span a token, and no strips."""
+    return {
+        "num_tokens": len(ids),
+        "num_symbols": num_symbols,
+        "symbols_per_token": num_symbols / len(ids),
+        "tokens_crossing_strips": 0,
+        "tokens_of_all_leads": len(ids),
+        "tokens_starting_in_strip": [],
+        "spans": [
+            {"token": number, "id": int(ids[number]), "lead": ALL_LEADS, "start": start, "end": end}
+            for number, (start, end) in enumerate(spans[:, 1:].tolist())
+        ],
     }
 
 
@@ -130,7 +150,8 @@ def tracking_figure(
         StripSpan(i, span["start"], span["end"], span["token"])
         for span in tracked["spans"]
         for i in chosen
-        if (strips[i].lead, strips[i].kind) == (span["lead"], span["kind"])
+        if span["lead"] == ALL_LEADS
+        or (strips[i].lead, strips[i].kind) == (span["lead"], span["kind"])
     ]
     for axes, i in zip(panels, chosen, strict=True):
         _draw_strip(axes, values[borders[i] : borders[i + 1]], strips[i])

@@ -108,11 +108,40 @@ def test_track_says_what_every_token_covers(cohort, tokens_file, tmp_path, capsy
     found = output(capsys, "tokenizer", "track", record, "--manifest", cohort / "m", *words)
     assert (found["num_tokens"], found["tokens_of_all_leads"]) == (313, 313)
     assert found["tokens_crossing_strips"] == 0
-    assert len(found["spans"]) == 313 * 12
+    # A token stands for all leads: it starts in none of them, and has one span.
+    assert found["tokens_starting_in_strip"] == []
+    assert len(found["spans"]) == 313
+    assert found["spans"][-1].items() >= {"lead": "all", "start": 4992, "end": 5000}.items()
+    assert len(json.dumps(found)) < 30_000
     assert (tmp_path / "t.png").stat().st_size > 0
     header = next((cohort / "raw/records500").rglob("*.hea"))
     found = output(capsys, "tokenizer", "track", header, *words, "--leads", "II", "V1")
     assert found["num_tokens"] == 313
+    words[-1] = tmp_path / "t.bmp"
+    error = refusal(capsys, "tokenizer", "track", header, *words)
+    assert "written as .png, .svg, .pdf, not .bmp" in error
+    assert "Traceback" not in error
+
+
+def test_another_registered_tokenizer_is_said_to_give_way(cohort, tokens_file, tmp_path, capsys):
+    register = ["tokenizer", "register", str(cohort / "m"), "--tokenizer"]
+    assert main([*register, str(tokens_file)]) == 0
+    capsys.readouterr()
+    assert main([*register, str(tokens_file)]) == 0
+    assert capsys.readouterr().err == ""
+    other = exported(cohort, "other", 5)
+    capsys.readouterr()
+    assert main([*register, str(other)]) == 0
+    assert "had ../a.json registered; now" in capsys.readouterr().err
+    train = ["tokenizer", "train", "--input", str(cohort / "m"), "--num-merges", "2"]
+    main([*train, "--out", str(tmp_path / "bpe.json"), "--progress", "silent"])
+    assert "had ../other.json registered; now" in capsys.readouterr().err
+
+
+def test_predict_names_the_usual_next_step(cohort, tokens_file, capsys):
+    record = next((cohort / "raw/records500").rglob("*.hea"))
+    error = refusal(capsys, "predict", record, "--checkpoint", cohort / "a.pt")
+    assert "; `ecg-fairseq tokenizer export` writes its tokens" in error
 
 
 def test_what_does_not_go_together_is_explained(cohort, tokens_file, tmp_path, capsys):

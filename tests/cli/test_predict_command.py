@@ -165,7 +165,9 @@ def test_words_that_were_never_trained_are_warned_of(system, tmp_path, capsys):
     assert "words" not in capsys.readouterr().err
     older = change_state(checkpoint, tmp_path / "older.pt", lambda state: state.pop("asked"))
     assert main(["predict", record, *older, "--question", "Axis deviated?"]) == 0
-    assert "words" not in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "so the words of the question are not checked" in error
+    assert "has the words" not in error
 
 
 def test_all_windows_are_judged_together(system, tmp_path, capsys):
@@ -251,3 +253,16 @@ def test_an_empty_question_is_refused(system, capsys):
     folder, checkpoint = system
     record = str(folder / "record0.npy")
     assert "question" in _fails(capsys, record, "--checkpoint", str(checkpoint), "--question", " ")
+
+
+def test_windows_in_which_no_lead_moves_are_left_out(system, tmp_path, capsys):
+    folder, checkpoint = system
+    signal = np.load(folder / "record9.npy")
+    signal[:, 2 * FS_HZ : 4 * FS_HZ] = signal[:, 2 * FS_HZ : 2 * FS_HZ + 1]
+    np.save(tmp_path / "dead.npy", signal)
+    (tmp_path / "dead.json").write_text((folder / "record9.json").read_text())
+    words = ["--checkpoint", str(checkpoint), "--json", "--max-new-tokens", "4", "--windows", "all"]
+    assert main(["predict", str(tmp_path / "dead.npy"), *words]) == 0
+    output = capsys.readouterr()
+    assert len(json.loads(output.out)["windows"]) == 2
+    assert "no lead moves in segment 2 of 3 (2 s each), left out" in output.err

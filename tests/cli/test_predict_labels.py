@@ -8,6 +8,8 @@ import pytest
 from toy_encoders import LABELS, save_encoder, save_record, state_of
 
 from ecg_fairseq.cli.main import main
+from ecg_fairseq.networks.trained import load_trained_encoder
+from ecg_fairseq.records.readers.any_format import read_record
 from ecg_fairseq.signal.recipes import get_recipe
 
 RECIPE = get_recipe("ecg_fm")
@@ -113,3 +115,37 @@ def test_failures_are_one_sentence(files, tmp_path, capsys) -> None:
     cut = tmp_path / "cut.pt"
     cut.write_bytes(Path(files["c"]).read_bytes()[:3000])
     assert "truncated" in fails(capsys, files["long"], "--checkpoint", str(cut))
+
+
+def _stop(path: str, *stretches: slice) -> None:
+    """Let no lead move in stretches of a recording; each keeps its own level."""
+    signal = np.load(path)
+    for stretch in stretches:
+        signal[:, stretch] = signal[:, stretch.start : stretch.start + 1]
+    np.save(path, signal)
+
+
+def test_segments_in_which_no_lead_moves_are_left_out_as_prepare_does(files, capsys) -> None:
+    _stop(files["long"], slice(2500, 5000))
+    system = load_trained_encoder(files["c"])
+    logits = system.logits(system.segments(read_record(files["long"])))
+    assert main(["predict", files["long"], "--checkpoint", files["c"], "--json"]) == 0
+    output = capsys.readouterr()
+    value = json.loads(output.out)
+    assert value["num_segments"] == 2
+    assert "no lead moves in segment 2 of 3 (5 s each), left out as `prepare` does" in output.err
+    assert logits.shape[0] == 3
+    for column, label in enumerate(value["labels"].values()):
+        assert label["segment_logits"] == pytest.approx(logits[[0, 2], column], abs=1e-5)
+        assert label["logit"] == pytest.approx(logits[[0, 2], column].mean(), abs=1e-5)
+
+
+def test_a_recording_none_of_whose_segments_moves_is_refused(files, capsys) -> None:
+    parts = [slice(start, start + 2500) for start in range(0, 8500, 2500)]
+    _stop(files["long"], *parts)
+    words = ["predict", files["long"], "--checkpoint", files["c"]]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert files["long"] in error
+    assert "Traceback" not in error
+    assert main([*words, "--accept-amplitude"]) == 0

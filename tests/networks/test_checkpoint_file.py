@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from ecg_fairseq.errors import CheckpointError
-from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
+from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file, read_torch_file
 from ecg_fairseq.networks.language_model.trained_system import load_trained_system
+from ecg_fairseq.networks.trained import open_pretrained_encoder, open_trained
 
 
 class Trap:
@@ -81,3 +82,35 @@ def test_a_checkpoint_of_another_model_is_named(tmp_path):
 def test_a_folder_is_said_to_be_one(tmp_path) -> None:
     with pytest.raises(CheckpointError, match="is a folder; give a checkpoint file in it"):
         read_checkpoint_file(tmp_path)
+
+
+def _write_checkpoint(path, weight):
+    state = {"model": {"bias": torch.zeros(3), "encoder.weight": weight}}
+    torch.save(state, path)
+
+
+def test_a_flipped_byte_inside_a_tensor_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    weight = torch.arange(4096.0)
+    _write_checkpoint(path, weight)
+    whole = path.read_bytes()
+    start = whole.index(weight.numpy().tobytes())
+    flipped = bytes(byte ^ 0x01 for byte in whole[start + 800 : start + 1200])
+    path.write_bytes(whole[: start + 800] + flipped + whole[start + 1200 :])
+    torch.load(path, weights_only=True)  # torch sees nothing
+    for open_it in (read_checkpoint_file, read_torch_file, open_trained, open_pretrained_encoder):
+        with pytest.raises(CheckpointError, match=r"the checksum of .*data/1 is wrong; copy"):
+            open_it(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value, dtype):
+    path = tmp_path / "checkpoint.pt"
+    weight = torch.zeros(4, 5, dtype=dtype)
+    weight[2, 3] = value
+    _write_checkpoint(path, weight)
+    for open_it in (read_checkpoint_file, open_trained, open_pretrained_encoder):
+        with pytest.raises(CheckpointError, match=r"tensor encoder\.weight is not finite \(1 val"):
+            open_it(path)
+    assert "encoder.weight" in read_checkpoint_file(path, only_settings=True)["model"]

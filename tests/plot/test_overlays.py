@@ -147,3 +147,12 @@ def test_strips_that_do_not_fit_are_refused():
         plot_strips(np.zeros(663), BEATS)
     with pytest.raises(RecordError, match="3 scores"):
         plot_strips(np.zeros(664), BEATS, scores=np.zeros(3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_without_a_finite_value_are_refused(make_record, value):
+    scores = np.full(5000, value)
+    with pytest.raises(RecordError, match="all NaN or infinite"):
+        plot_ecg(make_record(), scores=scores)
+    scores[7] = 1.0
+    plot_ecg(make_record(), scores=scores)

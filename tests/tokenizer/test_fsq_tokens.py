@@ -207,3 +207,35 @@ def test_damaged_states_are_explained():
     for state in (None, {}, {"tensors": 3}, {"tensors": {}, "config": {}}):
         with pytest.raises(TokenizerError):
             tokens_from_state("fsq", state)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_samples", None),
+        ("split_hash", "cd" * 32),
+        ("split_hash", None),
+        ("lacking", ["dec.final.bias"]),
+        ("source", {"dataset": "another"}),
+        ("more", 1),
+        ("description_sha256", None),
+        ("description_sha256", 3),
+    ],
+)
+def test_any_edit_of_a_token_file_is_noticed(key, value, tmp_path):
+    TOKENS.save(tmp_path / "t.json")
+    content = json.loads((tmp_path / "t.json").read_text())
+    (tmp_path / "t.json").write_text(json.dumps({**content, key: value}))
+    with pytest.raises(TokenizerError, match="changed after it was written"):
+        open_tokens(tmp_path / "t.json")
+
+
+def test_an_earlier_token_file_opens_and_its_length_must_be_the_recipe_s(tmp_path):
+    TOKENS.save(tmp_path / "t.json")
+    content = json.loads((tmp_path / "t.json").read_text())
+    del content["description_sha256"]
+    (tmp_path / "t.json").write_text(json.dumps(content))
+    assert open_tokens(tmp_path / "t.json").sha256() == TOKENS.sha256()
+    (tmp_path / "t.json").write_text(json.dumps({**content, "num_samples": 4999}))
+    with pytest.raises(TokenizerError, match="4999 samples, but recipe heartllm makes segments of"):
+        open_tokens(tmp_path / "t.json")

@@ -18,6 +18,7 @@ from ecg_fairseq.networks.checkpoint_file import read_checkpoint_file
 from ecg_fairseq.networks.conversion import (
     ConversionReport,
     float32_tensors,
+    refuse_own,
     two_files,
     write_checkpoint,
 )
@@ -78,6 +79,7 @@ def convert_checkpoint(
     """
     source, out = two_files(source, out)
     foreign = read_foreign_checkpoint(source)
+    refuse_own(foreign.content, source, "fairseq-signals")
     tensors, renamed, notes = _tensors(foreign.content["model"], source)
     if foreign.inert:
         notes.append(f"stored objects left unread: {', '.join(foreign.inert)}")

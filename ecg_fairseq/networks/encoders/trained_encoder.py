@@ -23,6 +23,7 @@ from ecg_fairseq.networks.encoders.pooling import pooled_by
 from ecg_fairseq.networks.encoders.registry import network_kind
 from ecg_fairseq.records.labels.label_files import read_label_names
 from ecg_fairseq.records.manifest.provenance import Provenance
+from ecg_fairseq.records.readers.plausibility import segments_to_leave_out
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes import get_recipe, recipe_from_description
@@ -114,6 +115,15 @@ class TrainedEncoder:
             return self.signals.chosen(segments, self.recipe_leads)
         except RecordError as error:
             raise RecordError(f"record {record.record_id}: {error}") from error
+
+    def moving_segments(self, record: EcgRecord) -> np.ndarray:
+        """Prepare a recording as ``prepare`` does: without segments in which no lead moves.
+
+        Returns and raises as :meth:`segments`.
+        """
+        segments = self.segments(record)
+        seconds = self.recipe.segment_seconds
+        return segments[~segments_to_leave_out(record, len(segments), seconds)]
 
     def logits(self, segments: np.ndarray, batch_size: int = _BATCH_SIZE) -> np.ndarray:
         """Score segments.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ecg_fairseq.errors import CheckpointError, EcgError
-from ecg_fairseq.files import atomic_write, sha256_of_file
+from ecg_fairseq.files import sha256_of_file
 from ecg_fairseq.networks.checkpoint_file import (
     model_settings,
     read_checkpoint_file,
@@ -23,6 +23,8 @@ from ecg_fairseq.networks.checkpoint_file import (
 from ecg_fairseq.networks.conversion import (
     ConversionReport,
     float32_tensors,
+    refuse_own,
+    save_torch_file,
     two_files,
     write_checkpoint,
 )
@@ -63,7 +65,9 @@ def convert_checkpoint(
         EcgError: recipe or levels do not belong to such a network.
     """
     source, out = two_files(source, out)
-    stored = _stored(read_torch_file(source), source)
+    content = read_torch_file(source)
+    _refuse_fairseq(content, source)
+    stored = _stored(content, source)
     tensors, notes = float32_tensors(stored["model"], source)
     notes += _notes_on_precision(stored["model"])
     config = _config(tensors, levels, source)
@@ -113,9 +117,19 @@ def export_checkpoint(source: Path | str, out: Path | str) -> ConversionReport:
     report.num_parameters = sum(tensor.numel() for tensor in model.values())
     report.notes += _differences(network.config)
     step = int((state.get("optimizer_history") or [{}])[-1].get("num_updates", 0))
-    with atomic_write(out, "wb") as stream:
-        torch.save({"model": dict(model), "step": step}, stream)
+    save_torch_file(out, {"model": dict(model), "step": step})
     return report
+
+
+def _refuse_fairseq(content: Any, source: Path) -> None:
+    """Refuse checkpoints of this package, and of fairseq at all, which HeartLLM does not write."""
+    refuse_own(content, source, "heartllm")
+    if isinstance(content, Mapping) and isinstance(content.get("cfg"), Mapping):
+        name = model_settings(content).get("_name")
+        raise CheckpointError(
+            f"{source} is a fairseq checkpoint (model {name!r}), no tokenizer of HeartLLM; a "
+            "checkpoint of this package is used as it is"
+        )
 
 
 def _stored(content: Any, source: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from ecg_fairseq.networks.language_model.text_tokenizer import (
 )
 from ecg_fairseq.networks.language_model.vocabulary import EcgVocabulary
 from ecg_fairseq.records.manifest.provenance import Provenance
+from ecg_fairseq.records.readers.plausibility import segments_to_leave_out
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.signal.recipe import Recipe
 from ecg_fairseq.signal.recipes import recipe_from_description
@@ -118,13 +119,22 @@ class TrainedSystem:
             )
         return segments
 
+    def moving_segments(self, record: EcgRecord) -> np.ndarray:
+        """Prepare a recording as ``prepare`` does: without segments in which no lead moves.
+
+        Returns and raises as :meth:`segments`.
+        """
+        segments = self.segments(record)
+        seconds = self.recipe.segment_seconds
+        return segments[~segments_to_leave_out(record, len(segments), seconds)]
+
     def ecg_rows(self, record: EcgRecord) -> np.ndarray:
         """Prepare and encode a recording's first window; return vocabulary rows (S,).
 
         Raises:
             RecordError: the recording does not fit the recipe.
         """
-        return self._rows_of(self.segments(record)[0])
+        return self._rows_of(self.moving_segments(record)[0])
 
     def _rows_of(self, segment: np.ndarray) -> np.ndarray:
         """Encode a segment (L, T); return vocabulary rows (S,)."""
@@ -180,7 +190,7 @@ class TrainedSystem:
         text = self.text_tokenizer.encode(builder.question_text(question, header))
         name = records[0].record_id
         prompts = []
-        for windows in zip(*(self.segments(record) for record in records), strict=False):
+        for windows in zip(*map(self.moving_segments, records), strict=False):
             ecgs = [self._rows_of(segment) for segment in windows]
             ecgs = builder.fit(ecgs, len(text), self.max_sequence, False, name, header=header)
             prompts.append(builder.prompt(text, ecgs, header))
@@ -237,11 +247,17 @@ class TrainedSystem:
         return tuple(zip(options, np.mean(scores, axis=0).tolist(), strict=True))
 
     def notes(self, question: str, options: Sequence[str] = ()) -> list[str]:
-        """Say which words of a question were never trained, and what cannot be written of it."""
+        """Say which words of a question were never trained, and what cannot be written of it.
+
+        Of a checkpoint that does not keep what it was asked, that its words are not checked.
+        """
         unknown = self.asked.unknown_words(question) if self.asked else []
         said = (
             self.text_tokenizer.loss_in_words([question], "questions"),
             self.text_tokenizer.loss_in_words(options, "options"),
+            self.asked is None
+            and "the checkpoint is an older one that does not keep what it was asked in training, "
+            "so the words of the question are not checked",
             unknown
             and f"no question that the model was trained on has the words {', '.join(unknown)}",
         )

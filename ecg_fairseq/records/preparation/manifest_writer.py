@@ -245,10 +245,13 @@ def _describe(
     }
 
 
-def set_tokenizer(folder: Path | str, tokenizer: Path | str) -> None:
+def set_tokenizer(folder: Path | str, tokenizer: Path | str) -> str | None:
     """Enter a tokenizer file into ``meta.json``.
 
     The path is kept relative when the file lies in or next to the manifest folder.
+
+    Returns:
+        path of another tokenizer that was registered until now, as it stood there, or None.
 
     Raises:
         ManifestError: the manifest or the tokenizer file is missing.
@@ -264,8 +267,11 @@ def set_tokenizer(folder: Path | str, tokenizer: Path | str) -> None:
     if near:
         inside = folder in tokenizer.parents
         path = tokenizer.relative_to(folder) if inside else Path("..") / path
+    earlier = (meta.get("tokenizer") or {}).get("path")
     meta["tokenizer"] = {"path": str(path), "sha256": _tokens_sha256(tokenizer)}
     write_json(folder / "meta.json", meta)
+    is_other = isinstance(earlier, str) and (folder / earlier).resolve() != tokenizer
+    return earlier if is_other else None
 
 
 def _tokens_sha256(path: Path) -> str:

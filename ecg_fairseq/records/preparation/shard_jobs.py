@@ -35,7 +35,7 @@ from ecg_fairseq.records.manifest.store import (
 from ecg_fairseq.records.preparation.changed_inputs import input_state
 from ecg_fairseq.records.preparation.percentiles import count_values
 from ecg_fairseq.records.preparation.raw_dataset import load_source
-from ecg_fairseq.records.readers.plausibility import Plausibility, plausible, still_segments
+from ecg_fairseq.records.readers.plausibility import Plausibility, plausible, segments_to_leave_out
 from ecg_fairseq.records.record import EcgRecord
 from ecg_fairseq.records.source_record import SourceRecord
 from ecg_fairseq.signal.recipe import Recipe
@@ -193,11 +193,9 @@ def still_rows(
     record: EcgRecord, found: Plausibility, num_segments: int, recipe: Recipe
 ) -> np.ndarray:
     """Say which of several segments are to be left out as no lead moves in them."""
-    if num_segments > 1 and found.has_still_second:
-        is_still = still_segments(record, num_segments, recipe.segment_seconds)
-        if not is_still.all():
-            return is_still
-    return np.zeros(num_segments, dtype=bool)
+    if not found.has_still_second:
+        return np.zeros(num_segments, dtype=bool)
+    return segments_to_leave_out(record, num_segments, recipe.segment_seconds)
 
 
 def _remove_leftovers(path: Path) -> None:

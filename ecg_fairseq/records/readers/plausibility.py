@@ -298,6 +298,18 @@ def _same(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (values == others) | (np.isnan(values) & np.isnan(others))
 
 
+def segments_to_leave_out(record: EcgRecord, num_segments: int, seconds: float) -> np.ndarray:
+    """Say which of several segments are to be left out as no lead moves, bool (num_segments,).
+
+    None is left out where no segment would remain; arguments as of :func:`still_segments`.
+    """
+    if num_segments > 1:
+        is_still = still_segments(record, num_segments, seconds)
+        if not is_still.all():
+            return is_still
+    return np.zeros(num_segments, dtype=bool)
+
+
 def still_segments(record: EcgRecord, num_segments: int, seconds: float) -> np.ndarray:
     """Say which of consecutive segments hold nothing but still leads, bool (num_segments,).
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FORMAT = "ecg_fairseq.fsq_tokens"
 VERSION = 1
+# Of the whole file; its ``sha256`` is of what ids depend on alone.
+DESCRIPTION_KEY = "description_sha256"
 MAX_WEIGHT_BYTES = 1 << 32
 _FIELDS = ("config", "recipe", "split_hash", "num_samples", "lacking", "source")
 
@@ -65,6 +67,12 @@ class FsqTokens:
             raise TokenizerError(
                 f"FSQ tokens: segments of {length!r} samples; a token alone stands for "
                 f"{self.network.min_samples}"
+            )
+        expected = _segment_samples(self.recipe)
+        if self.recipe and length and expected is not None and length != expected:
+            raise TokenizerError(
+                f"FSQ tokens: segments of {length} samples, but recipe {self.recipe['name']} makes "
+                f"segments of {expected}; export the tokens anew from their checkpoint"
             )
         lacking = [name for name in self.lacking if name.startswith("enc.")]
         if lacking:
@@ -252,7 +260,8 @@ class FsqTokens:
             stream.write(content)
         head = {"format": FORMAT, "version": VERSION, "kind": self.kind, "sha256": self.sha256()}
         files = {"weights": weights.name, "weights_sha256": digest}
-        write_json(path, {**head, **files, **self._description()})
+        whole = {**head, **files, **self._description()}
+        write_json(path, {**whole, DESCRIPTION_KEY: _described_sha256(whole)})
 
     @classmethod
     def load(cls, path: Path | str) -> "FsqTokens":
@@ -270,9 +279,14 @@ class FsqTokens:
                 f"{path} has version {value.get('version')!r}, this program reads {VERSION}"
             )
         tokens = _built(value, _read_weights(path, value), str(path))
-        if tokens.sha256() != value.get("sha256"):
+        keys = {"sha256": tokens.sha256()}
+        # Files of earlier versions lack it.
+        if DESCRIPTION_KEY in value:
+            keys[DESCRIPTION_KEY] = _described_sha256(value)
+        if changed := [key for key, found in keys.items() if value.get(key) != found]:
             raise TokenizerError(
-                f"{path} was changed after it was written: its sha256 is not that of its content"
+                f"{path} was changed after it was written: its {changed[0]} is not that of its "
+                "content; export the tokens anew"
             )
         return tokens
 
@@ -303,6 +317,11 @@ class FsqTokens:
             "source": source.to_state(is_text=True),
         }
         return _built(description, state["model"], path)
+
+
+def _described_sha256(value: Mapping[str, Any]) -> str:
+    """Return a hash of everything that a token file says, but for the hash itself."""
+    return sha256_of_json({key: item for key, item in value.items() if key != DESCRIPTION_KEY})
 
 
 def _built(value: Mapping[str, Any], tensors: Mapping[str, Any], where: str) -> FsqTokens:

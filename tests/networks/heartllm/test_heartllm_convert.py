@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import resource
 
 import pytest
 import torch
@@ -179,3 +180,38 @@ def test_another_model_is_not_exported(tmp_path):
     torch.save({"model": {}, "cfg": {"model": {"_name": "ecg_llm"}}}, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match="holds the model 'ecg_llm'"):
         export_checkpoint(tmp_path / "x.pt", tmp_path / "y.pt")
+
+
+@pytest.mark.parametrize("change", [None, "task_state"])
+@pytest.mark.parametrize("options", [[], ["--recipe", "heartllm"], ["--allow-partial"]])
+def test_our_own_checkpoint_is_not_taken_for_theirs(options, change, make_best, tmp_path, capsys):
+    ours = tmp_path / "ours.pt"
+    convert_checkpoint(make_best(), ours, recipe="heartllm")
+    if change:
+        state = torch.load(ours, weights_only=True)
+        state[change] = {}
+        torch.save(state, ours)
+    words = ["convert", "--from", "heartllm", str(ours), "--out", str(tmp_path / "never.pt")]
+    assert main([*words, *options]) == 1
+    assert "checkpoint of this package" in capsys.readouterr().err
+    assert not (tmp_path / "never.pt").exists()
+
+
+@pytest.mark.parametrize("direction", ["--from", "--to"])
+def test_a_full_disk_is_one_sentence(direction, make_best, tmp_path, capsys):
+    source, ours = make_best(), tmp_path / "ours.pt"
+    convert_checkpoint(source, ours)
+    given = str(source if direction == "--from" else ours)
+    out = tmp_path / "out" / "never.pt"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # No file may grow beyond this: as a disk that takes no more.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        code = main(["convert", direction, "heartllm", given, "--out", str(out)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = capsys.readouterr().err
+    assert code == 1
+    assert f"cannot write {out}" in error
+    assert "Traceback" not in error
+    assert list(out.parent.iterdir()) == []
