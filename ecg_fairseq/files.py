@@ -24,6 +24,9 @@ _INCOMPLETE = re.compile(
 def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` and move it there only after a complete write.
 
+    A device or a pipe (``/dev/null``, ``/dev/stdout``) is written to as it is: moved over, the
+    machine would lose it.
+
     Args:
         path: the final name; missing parent folders are made.
         mode: ``"w"`` for UTF-8 text with Unix line ends, ``"wb"`` for bytes.
@@ -35,6 +38,10 @@ def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary = ""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            with open(path, mode, **options) as stream:
+                yield stream
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, mode, **options) as stream:
