@@ -304,7 +304,7 @@ def test_no_training_scores_the_test_split_unasked(name):
 
 @pytest.mark.parametrize("name", ["diagnosis", "scratch_diagnosis"])
 def test_the_published_command_scores_the_test_split(name):
-    assert "dataset.valid_subset=valid,test" in (PACKAGE / f"config/{name}.yaml").read_text()
+    assert "'dataset.valid_subset=\"valid,test\"'" in (PACKAGE / f"config/{name}.yaml").read_text()
     cfg = compose(name, "task.data=somewhere", "dataset.valid_subset='valid,test'")
     assert cfg.dataset.valid_subset == "valid,test"
 
