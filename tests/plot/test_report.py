@@ -230,7 +230,7 @@ def test_the_table_by_question_type_is_escaped(tmp_path, examples):
 
 def test_the_corrected_floor_is_the_one_to_beat(tmp_path):
     blind = [
-        replace(prediction, patient_ids=("other",), answer="yes")
+        replace(prediction, record_ids=("other",), patient_ids=("other",), answer="yes")
         for prediction in make_predictions()
     ]
     scores = score_predictions(make_predictions(), blind, num_resamples=20)
